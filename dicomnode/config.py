@@ -149,6 +149,10 @@ class Analyse(Section):
     """A worker that sits longer on one job is stopped; it costs the job one attempt."""
     minimum_slices: Positive = 8
     """A part with fewer slices is declined."""
+    minimum_coverage_mm: Annotated[float, Field(ge=0)] = 30.0
+    """A part that covers less of the patient is declined."""
+    lease_seconds: Seconds = 60.0
+    """A worker that is silent for so long has lost its job."""
     memory_limit_bytes: Positive | None = None
     """Address space of the worker; none: no limit of the node's own."""
 
@@ -187,8 +191,6 @@ class Deliver(Section):
     """Pause after the first failed attempt; doubles with each further one."""
     longest_pause_seconds: Seconds = 3_600.0
     """Longest pause between attempts."""
-    give_up_days: Seconds = 14.0
-    """A result that could not be delivered for so long is shown as rejected."""
     commitment_seconds: Seconds = 600.0
     """Storage commitment is asked for again after so long without an answer."""
 
@@ -210,6 +212,12 @@ class Destination(Section):
     """Root of the DICOMweb service; needed for stow-rs."""
     tls: bool = False
     """Speak TLS, with the keys of [tls]."""
+    verify_host: bool = True
+    """The archive's certificate must name its host."""
+    headers: dict[str, str] = {}
+    """HTTP headers of each stow-rs request, such as Authorization."""
+    timeout_seconds: Seconds = 30.0
+    """Longest wait for an answer of the archive."""
     commitment: bool = False
     """Ask the archive for storage commitment of every result."""
     verify: bool = False
@@ -231,6 +239,8 @@ class Web(Section):
     """Address to listen on."""
     port: Port = 8080
     """TCP port for HTTP."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, besides this machine's own, by which a browser may ask for the pages; "*" for any."""
 
 
 class Log(Section):
@@ -266,6 +276,8 @@ class Settings(Section):
             raise ValueError(f"assemble.query_destination: there is no destination named {asked!r}")
         if self.node.tls_port is not None and self.tls.certificate is None:
             raise ValueError("node.tls_port: tls.certificate and tls.key are needed")
+        if self.node.tls_port is not None and self.tls.require_peer_certificate and self.tls.authorities is None:
+            raise ValueError("tls.authorities: needed while tls.require_peer_certificate is set")
         return self
 
     def destination(self, name: str) -> Destination:

@@ -56,7 +56,7 @@ class Verdict(Enum):
 
 
 def verdict(error: BaseException) -> Verdict:
-    """The decision an exception stands for. An unknown one is tried again: the attempt limit makes it FAIL in the end."""
+    """The decision an exception stands for; an unknown one is tried again, up to the attempt limit."""
     from inference.errors import CannotJudge
 
     if isinstance(error, (Decline, CannotJudge)):

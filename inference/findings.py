@@ -62,6 +62,8 @@ class HeaderOpinion:
     """The phase the header names; None: none, or several."""
     evidence: tuple[str, ...]
     """Which attributes said so, in words without patient data."""
+    body_part: str = ""
+    """The body part the header names, as one word in capitals; "" when it names none. Headers lie here often."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ MAY_IMPORT = {
     "dicomnode.series": {"dicomnode.series", "dicomnode.errors", "inference"},
     "dicomnode.results": {"dicomnode.results", "dicomnode.errors", "inference"},
     "dicomnode.web": {"dicomnode.web", "dicomnode.errors", "storage"},
+    "dicomnode.reception": {"dicomnode.reception", "dicomnode.errors", "dicomnode.series", "storage"},
     "dicomnode.pipeline": {
         "dicomnode.pipeline",
+        "dicomnode.reception",
         "dicomnode.errors",
         "dicomnode.series",
         "dicomnode.results",
@@ -44,7 +46,7 @@ HOME = {
     "dicomweb_client": ("dicomnode.network",),
     "torch": ("inference",),
     "safetensors": ("inference",),
-    "scipy": ("inference",),
+    "scipy": ("inference", "dicomnode.results"),
     "matplotlib": ("inference",),
     "sqlalchemy": ("storage",),
     "alembic": ("storage",),
@@ -55,8 +57,8 @@ HOME = {
 }
 """Library -> the packages it lives in."""
 
-KNOWS_NETWORK = {"dicomnode.node", "dicomnode.demo"}
-"""The composition root, and the demonstration that brings an archive of its own."""
+KNOWS_NETWORK = {"dicomnode.intake", "dicomnode.listening", "dicomnode.destinations", "dicomnode.demo"}
+"""Where node.py gets what comes in and what goes out, and the demonstration, which brings an archive of its own."""
 
 
 def _modules() -> Iterator[tuple[str, ast.Module]]:

@@ -8,7 +8,7 @@ from a length that the bytes declare. Encoding: PS3.5 section 7.
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
@@ -16,6 +16,7 @@ DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95"})
 """Deflated Explicit VR Little Endian and JPIP Referenced Deflate: the whole dataset is one raw deflate stream."""
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 """VRs with two reserved bytes and a length of 32 bits, PS3.5 section 7.1.2."""
 INFLATED_BYTES = 1 << 20
@@ -23,15 +24,35 @@ INFLATED_BYTES = 1 << 20
 PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """Float, Double Float and Pixel Data."""
 
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_ITEM_END, _SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
+
+
+DELIMITERS = 0xFFFE0000
+"""Tags from here on are items and delimiters: they belong into sequences."""
+
+
+class Heads(NamedTuple):
+    """How the head of an element is read in one byte order."""
+
+    short: struct.Struct
+    """Group, element, VR and a length of 16 bits; for implicit VR the last two are the length of 32 bits."""
+    length: struct.Struct
+    """A length of 32 bits."""
+
+
+HEADS = (Heads(struct.Struct("<HH2sH"), struct.Struct("<L")), Heads(struct.Struct(">HH2sH"), struct.Struct(">L")))
+"""Little endian, big endian."""
 
 
 class NotADataset(ValueError):
     """The bytes are not a dataset of the transfer syntax that was named."""
 
 
-@dataclass(frozen=True)
-class Element:
+class NestedTooDeeply(NotADataset):
+    """A sequence is nested more deeply than the caller allows."""
+
+
+class Element(NamedTuple):
     """One top-level element. Its value may lie partly or wholly behind the prefix."""
 
     tag: int
@@ -55,20 +76,22 @@ def inflated(prefix: bytes, transfer_syntax_uid: str) -> bytes:
         raise NotADataset("the deflated dataset cannot be inflated") from error
 
 
-def walk(prefix: bytes, transfer_syntax_uid: str) -> Iterator[Element]:
+def walk(prefix: bytes, transfer_syntax_uid: str, deepest: int | None = None) -> Iterator[Element]:
     """Top-level elements in the order in which they stand, up to and including pixel data.
 
-    Ends silently where the prefix ends, even in the middle of an element (whose value then reaches beyond it).
+    `deepest` limits the levels of sequences of undefined length, for a caller whose next reader recurses: beyond it
+    NestedTooDeeply is raised. Ends silently where the prefix ends, even in the middle of an element (whose value then
+    reaches beyond it).
     Raises NotADataset for bytes that no encoder of this transfer syntax writes.
     """
-    order = ">" if transfer_syntax_uid == EXPLICIT_BIG else "<"
+    head = HEADS[transfer_syntax_uid == EXPLICIT_BIG]
     implicit = transfer_syntax_uid == IMPLICIT_LITTLE
-    position = 0
-    while position + 8 <= len(prefix):
-        tag, vr, length, start = _head(prefix, position, order, implicit)
+    position, size = 0, len(prefix)
+    while position + 8 <= size:
+        tag, vr, length, start = _head(prefix, position, head, implicit)
         if start < 0:
             return
-        if tag >> 16 == 0xFFFE:
+        if tag >= DELIMITERS:
             raise NotADataset("a sequence delimiter stands outside any sequence")
         yield Element(tag, start, length)
         if tag in PIXEL_DATA:
@@ -76,26 +99,25 @@ def walk(prefix: bytes, transfer_syntax_uid: str) -> Iterator[Element]:
         position = start + length
         if length == UNDEFINED_LENGTH:
             # UN of undefined length holds implicit VR, whatever surrounds it (PS3.5 section 6.2.2, note 4).
-            position = _after_sequence(prefix, start, order, implicit or vr == b"UN")
+            position = _after_sequence(prefix, start, head, implicit or vr == b"UN", deepest)
 
 
-def _head(data: bytes, position: int, order: str, implicit: bool) -> tuple[int, bytes, int, int]:
+def _head(data: bytes, position: int, head: Heads, implicit: bool) -> tuple[int, bytes, int, int]:
     """(tag, VR or b"", length, offset of the value) of the element at `position`; offset -1 when it is cut off."""
-    group, number = struct.unpack_from(f"{order}HH", data, position)
+    group, number, vr, length = head.short.unpack_from(data, position)
     tag = group << 16 | number
     if implicit or group == 0xFFFE:
-        return tag, b"", struct.unpack_from(f"{order}L", data, position + 4)[0], position + 8
-    vr = data[position + 4 : position + 6]
-    if not (vr.isalpha() and vr.isupper()):
-        raise NotADataset(f"the element ({group:04X},{number:04X}) has no value representation")
+        return tag, b"", head.length.unpack_from(data, position + 4)[0], position + 8
+    if vr in SHORT_VRS:
+        return tag, vr, length, position + 8
     if vr not in LONG_VRS:
-        return tag, vr, struct.unpack_from(f"{order}H", data, position + 6)[0], position + 8
+        raise NotADataset(f"the element ({group:04X},{number:04X}) has no value representation")
     if position + 12 > len(data):
         return tag, vr, 0, -1
-    return tag, vr, struct.unpack_from(f"{order}L", data, position + 8)[0], position + 12
+    return tag, vr, head.length.unpack_from(data, position + 8)[0], position + 12
 
 
-def _after_sequence(data: bytes, position: int, order: str, implicit: bool) -> int:
+def _after_sequence(data: bytes, position: int, head: Heads, implicit: bool, deepest: int | None) -> int:
     """The offset behind a sequence of undefined length whose first item stands at `position`.
 
     `depth` counts open sequences and open items alike, so that 100,000 levels cost as much as 100,000 elements.
@@ -104,7 +126,7 @@ def _after_sequence(data: bytes, position: int, order: str, implicit: bool) -> i
     depth = 1
     implicit_until = 0 if implicit else -1
     while depth and position + 8 <= len(data):
-        tag, vr, length, start = _head(data, position, order, implicit_until >= 0)
+        tag, vr, length, start = _head(data, position, head, implicit_until >= 0)
         if start < 0:
             break
         if tag in (_ITEM_END, _SEQUENCE_END):
@@ -117,6 +139,8 @@ def _after_sequence(data: bytes, position: int, order: str, implicit: bool) -> i
                 implicit_until = depth
             depth += 1
             position = start
+            if deepest is not None and depth > 2 * deepest:
+                raise NestedTooDeeply(f"sequences are nested more than {deepest} levels deep")
         else:
             position = start + length
     return position if not depth else max(position, len(data))

@@ -1,0 +1,5 @@
+"""`python -m dicomnode` is `dicomnode`."""
+
+from dicomnode.cli import main
+
+main()

@@ -1,0 +1,175 @@
+"""The streaming sink: C-STORE data sets go from the socket into the spool without a copy in between.
+
+Why this takes over from the library: pynetdicom reads 4 KB at a time, joins the pieces, makes an event and a queue hop
+of every PDU, holds the whole data set in memory and hands it over decoded. Reading whole PDUs into one buffer and
+writing their fragments straight to the part file receives several times as many instances a second, in memory that does
+not depend on their size, and lengths are checked before they are read.
+
+What it takes over is one case: the association is established (Sta6), nothing is half-read, and the next PDU is a
+P-DATA-TF that begins with a whole, plain C-STORE-RQ on an accepted context. Every other byte is put back and read by
+pynetdicom: negotiation, C-ECHO, N-EVENT-REPORT, release, abort, split or odd command sets, and malformed PDUs.
+A setting switches it off; the same tests then hold for pynetdicom's own path.
+"""
+
+import logging
+import struct
+
+from pynetdicom import evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.presentation import PresentationContext
+
+from dicomnode.network.commands import P_DATA_TF, Pdv, StoreCommand, pdvs, store_command, store_response
+from dicomnode.network.deposit import Deposit
+from dicomnode.network.inline import InlineAssociation
+from dicomnode.network.intake import Intake, Peer, StoreRequest
+from dicomnode.network.transport import GuardedSocket
+
+log = logging.getLogger(__name__)
+
+_HEADER = 6
+_SLICE_SECONDS = 0.5
+"""How long one wait for the peer may last, so that a stop and the time limits are seen."""
+
+
+class _Interrupted(Exception):
+    """Another PDU came amid the data set, as a rule an A-ABORT: the instance is forgotten, pynetdicom reads the PDU."""
+
+
+class StreamingAssociation(InlineAssociation):
+    """An acceptor that writes the data sets of C-STORE requests itself."""
+
+    intake: Intake
+    peer: Peer
+    idle_seconds: float
+    is_established: bool
+
+    def __init__(self, ae: ApplicationEntity, mode: str) -> None:
+        super().__init__(ae, mode)
+        self._buffer = bytearray()
+
+    def _run_reactor(self) -> None:
+        """What pynetdicom's reactor does once the association is established, without its polling."""
+        quiet = 0.0
+        while not self._kill:
+            heard = self._wire.wait(_SLICE_SECONDS)
+            quiet = 0.0 if heard else quiet + _SLICE_SECONDS
+            if not (heard and self._stored()):
+                self.dul.step(0.0)
+            self._serve_messages()
+            if self._released() or self._lost():
+                return
+            if quiet >= self.idle_seconds or self._wire.overdue or self._server.stopping:
+                self.abort()
+
+    @property
+    def _wire(self) -> GuardedSocket:
+        wire: GuardedSocket = self.dul.socket
+        return wire
+
+    def _serve_messages(self) -> None:
+        context_id, message = self.dimse.get_msg(block=False)
+        if message:
+            self._serve_request(message, context_id)
+        self.serve_reports()
+
+    def _released(self) -> bool:
+        if not self.is_established or not self.acse.is_release_requested():
+            return False
+        self.acse.send_release(is_response=True)
+        self.is_released, self.is_established = True, False
+        evt.trigger(self, evt.EVT_RELEASED, {})
+        self.kill()
+        return True
+
+    def _lost(self) -> bool:
+        if not self.acse.is_aborted() and self.dul.is_alive():
+            return False
+        self.is_aborted, self.is_established = True, False
+        evt.trigger(self, evt.EVT_ABORTED, {})
+        self.kill()
+        return True
+
+    def _stored(self) -> bool:
+        """True if the next PDU began an instance, which is then received and answered."""
+        if self.dul.state_machine.current_state != "Sta6" or self.dimse.message or not self.dimse.msg_queue.empty():
+            return False
+        try:
+            pdu = self._p_data()
+            start = _store_start(pdu) if pdu else None
+            context = self._accepted_cx.get(start[0].context_id) if start else None
+            if pdu is None or start is None or context is None or start[1].sop_class_uid != context.abstract_syntax:
+                self._wire.put_back(pdu or b"")
+                return False
+            self._receive(start[1], context, start[2])
+        except _Interrupted:
+            return False
+        except OSError as error:
+            log.info("association lost: %s", type(error).__name__)
+            self.dul.lost()
+        return True
+
+    def _receive(self, command: StoreCommand, context: PresentationContext, first: list[Pdv]) -> None:
+        context_id = context.context_id
+        syntax = str(context.transfer_syntax[0])
+        request = StoreRequest(command.sop_class_uid, command.sop_instance_uid, syntax, command.message_id)
+        with Deposit(self.intake, request, self.peer) as deposit:
+            complete = self._write(deposit, context_id, first)
+            while not complete:
+                complete = self._write(deposit, context_id, self._next_items())
+            status, comment = deposit.finish()
+        self._wire.send(store_response(context_id, command, status, comment))
+        self.dul._idle_timer.restart()
+
+    def _next_items(self) -> list[Pdv]:
+        pdu = self._p_data()
+        if pdu is None:
+            raise _Interrupted
+        try:
+            return list(pdvs(pdu[_HEADER:]))
+        except ValueError as error:
+            self._wire.refuse(str(error))
+
+    def _write(self, deposit: Deposit, context_id: int | None, items: list[Pdv]) -> bool:
+        """Write the fragments; True with the last one. An item that is no part of the data set ends the association."""
+        for at, item in enumerate(items, start=1):
+            if item.is_command or item.context_id != context_id or (item.is_last and at != len(items)):
+                self._wire.refuse("a foreign item amid a data set")
+            deposit.write(item.fragment)
+        return bool(items) and items[-1].is_last
+
+    def _p_data(self) -> memoryview | None:
+        """The next PDU, header included, if it is a P-DATA-TF; else None, and it is still to be read.
+
+        It lies in this association's buffer until the next call. Raises OSError, LimitExceeded among them.
+        """
+        view = memoryview(self._room(_HEADER))
+        got = self._wire.read_into(view[:_HEADER])
+        kind, length = view[0], struct.unpack_from(">L", view, 2)[0]
+        if got < _HEADER or kind != P_DATA_TF:
+            self._wire.put_back(view[:got])
+            return None
+        self._wire.allow(length)
+        view = memoryview(self._room(_HEADER + length))[: _HEADER + length]
+        if self._wire.read_into(view[_HEADER:]) < length:
+            raise ConnectionError("the connection ended within a PDU")
+        return view
+
+    def _room(self, size: int) -> bytearray:
+        """This association's buffer, grown to `size` bytes; its first bytes are kept."""
+        if len(self._buffer) < size:
+            larger = bytearray(max(size, _HEADER + self.acceptor.maximum_length))
+            larger[:_HEADER] = self._buffer[:_HEADER]
+            self._buffer = larger
+        return self._buffer
+
+
+def _store_start(pdu: memoryview) -> tuple[Pdv, StoreCommand, list[Pdv]] | None:
+    """The item with the command, the command, and what else is in the PDU."""
+    try:
+        first, *rest = pdvs(pdu[_HEADER:])
+    except ValueError:
+        return None
+    if not (first.is_command and first.is_last):
+        return None
+    command = store_command(first.fragment)
+    return (first, command, rest) if command else None

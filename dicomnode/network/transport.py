@@ -1,0 +1,314 @@
+"""Sockets with limits: what pynetdicom's own do not bound.
+
+pynetdicom reads whatever 32-bit PDU length a peer declares, blocks without limit in the middle of a PDU, shakes hands
+for TLS on the thread that accepts, and copies all presentation contexts for each association (24 set-ups a second
+instead of several hundred). Here, for both receive paths:
+
+    GuardedSocket   refuses a PDU or a message over the cap before reading it, and every wait has an end
+    Server          one thread a connection, a cap on connections, SO_REUSEPORT, TLS on the connection's own thread
+"""
+
+import contextlib
+import errno
+import logging
+import select
+import socket
+import socketserver
+import ssl
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pynetdicom import _config
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket, ThreadedAssociationServer
+
+from dicomnode.network.commands import A_ABORT_INVALID_PARAMETER
+
+log = logging.getLogger(__name__)
+
+SMALLEST_PDU_CAP = 131_072
+"""Bytes. An A-ASSOCIATE-RQ with 128 contexts may be that long whatever the node announces for P-DATA."""
+
+_LINGER_SECONDS = 1.0
+
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+
+
+def quiet_pynetdicom() -> None:
+    """pynetdicom logs each PDU and what is in it, pydicom each malformed value: off, for speed and for privacy.
+
+    pydicom warns as well, and Python remembers every different warning: a peer could fill the memory with them.
+    """
+    _config.LOG_HANDLER_LEVEL = "none"
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="Invalid value for VR", category=UserWarning)
+
+
+class Offence(ConnectionError):
+    """The peer sends what it may not, or more than it may: the association ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one listener lets peers take of it. Seconds and bytes."""
+
+    pdu_bytes: int = 131_072
+    """Announced as Maximum Length (PS3.8 D.1); a longer PDU ends the association before it is read."""
+    instance_bytes: int = 4 * 1024**3
+    """Longest message as it comes over the wire; a longer one ends the association, and nothing of it is kept."""
+    idle_seconds: float = 60.0
+    """Longest silence, between messages and within one."""
+    request_seconds: float = 15.0
+    """From connection to A-ASSOCIATE-RQ, TLS handshake included (ARTIM, PS3.8 9.1.5)."""
+    association_seconds: float = 6 * 3600.0
+    """Longest association, however busy."""
+    associations: int = 64
+    """At once, in this process; one more is rejected as transient."""
+    associations_per_address: int = 32
+    """At once, from one IP address."""
+    connections: int = 256
+    """At once, in this process, half-open ones included; one more is closed without an answer."""
+
+    @property
+    def pdu_cap(self) -> int:
+        """Bytes of the longest PDU that is read, of whatever type."""
+        return max(self.pdu_bytes, SMALLEST_PDU_CAP)
+
+
+class GuardedSocket(AssociationSocket):  # type: ignore[misc]
+    """pynetdicom's socket, with an end to every wait and a cap on every length."""
+
+    def __init__(self, assoc: Any, limits: Limits, connection: socket.socket | AddressInformation) -> None:
+        """`connection` is an accepted one, or the local address to connect from."""
+        self._limits = limits
+        self._ahead = bytearray()
+        self._unanswered = 0
+        self._ends_at = time.monotonic() + limits.request_seconds
+        self._poll = select.poll()
+        if isinstance(connection, AddressInformation):
+            super().__init__(assoc, address=connection)
+        else:
+            super().__init__(assoc, client_socket=connection)
+            self._arm(connection)
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """As pynetdicom does, which then waits for the peer without limit."""
+        super().connect(primitive)
+        if self.socket is not None:
+            self._arm(self.socket)
+
+    def _arm(self, connection: socket.socket) -> None:
+        self._poll.register(connection, select.POLLIN)
+        connection.settimeout(self._limits.request_seconds)
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def established(self) -> None:
+        """The association request was accepted: from now on the limits of an association hold."""
+        self._ends_at = time.monotonic() + self._limits.association_seconds
+        if self.socket is not None:
+            self.socket.settimeout(self._limits.idle_seconds)
+
+    @property
+    def overdue(self) -> bool:
+        """True once the association has lasted as long as it may."""
+        return time.monotonic() > self._ends_at
+
+    @property
+    def ready(self) -> bool:
+        """pynetdicom's question whether there is something to read."""
+        if self.overdue:
+            self.event_queue.put("Evt17")
+            return False
+        return self.wait(0.0)
+
+    def wait(self, seconds: float) -> bool:
+        """True once there is something to read, the end of the connection included."""
+        if self.socket is None or not self._is_connected:
+            return False
+        if self._ahead or (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
+            return True
+        return bool(self._poll.poll(seconds * 1000))
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """All of `nr_bytes`, or fewer at the end of the connection. Raises Offence, TimeoutError, OSError."""
+        self.allow(nr_bytes)
+        data = bytearray(nr_bytes)
+        got = self.read_into(memoryview(data))
+        return data if got == nr_bytes else data[:got]
+
+    def read_into(self, view: memoryview) -> int:
+        """Fill `view`; the number of bytes, fewer only at the end of the connection."""
+        got = min(len(self._ahead), len(view))
+        if got:
+            view[:got] = self._ahead[:got]
+            del self._ahead[:got]
+        while got < len(view):
+            if self.socket is None or self.overdue:
+                raise Offence("the association has lasted too long")
+            count = self.socket.recv_into(view[got:])
+            if not count:
+                break
+            got += count
+            self._acknowledge()
+        self._unanswered += got
+        return got
+
+    def put_back(self, data: memoryview | bytes) -> None:
+        """Bytes to be read again, first."""
+        self._ahead[:0] = data
+        self._unanswered -= len(data)
+
+    def allow(self, count: int) -> None:
+        """Raises Offence, after an A-ABORT, if reading `count` more bytes would break a cap."""
+        if count > self._limits.pdu_cap:
+            self.refuse(f"a PDU of {count} bytes")
+        if self._unanswered + count > self._limits.instance_bytes:
+            self.refuse(f"a message of more than {self._limits.instance_bytes} bytes")
+
+    def send(self, bytestream: bytes) -> None:
+        """What pynetdicom sends, at once; the next message of the peer starts at zero bytes."""
+        self._unanswered = 0
+        super().send(bytestream)
+
+    def refuse(self, what: str) -> NoReturn:
+        """End the association with an A-ABORT. Raises Offence."""
+        log.warning("association ended by the node: the peer sends %s", what)
+        if self.socket is not None:
+            with contextlib.suppress(OSError):
+                self.socket.sendall(A_ABORT_INVALID_PARAMETER)
+        raise Offence(what)
+
+    def linger(self) -> None:
+        """Nothing more from us; the peer gets a moment to read what it was sent last, for closing on unread bytes resets."""
+        if self.socket is None:
+            return
+        ends_at = time.monotonic() + _LINGER_SECONDS
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+            while (left := ends_at - time.monotonic()) > 0 and self._poll.poll(left * 1000):
+                if not self.socket.recv(65_536):
+                    return
+
+    def _acknowledge(self) -> None:
+        """Linux forgets TCP_QUICKACK; a sender under Nagle's algorithm waits 40 ms for each delayed acknowledgement."""
+        if _QUICKACK is not None and self.socket is not None:
+            with contextlib.suppress(OSError):
+                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def _shutdown_socket(self) -> None:
+        """Closed even where shutting down fails: pynetdicom's own leaves the descriptor open after a reset."""
+        if self.socket is not None:
+            close(self.socket)
+
+
+def close(connection: socket.socket) -> None:
+    """Shut down and close, whatever state it is in."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):
+        connection.close()
+
+
+class Server(ThreadedAssociationServer):  # type: ignore[misc]
+    """Accepts connections and gives each a thread."""
+
+    request_queue_size = 256
+    daemon_threads = True
+
+    def __init__(
+        self,
+        ae: ApplicationEntity,
+        address: tuple[str, int],
+        contexts: Iterable[PresentationContext],
+        handler: Callable[..., Any],
+        *,
+        reuse_port: bool,
+        most: int,
+        welcome: Callable[[str], bool],
+    ) -> None:
+        self._reuse_port, self._most, self._welcome = reuse_port, most, welcome
+        self._open: set[socket.socket] = set()
+        self._live: set[Any] = set()
+        self._counting = threading.Lock()
+        self.stopping = False
+        super().__init__(ae, address, ae.ae_title, list(contexts), request_handler=handler)
+
+    def server_bind(self) -> None:
+        """With SO_REUSEPORT several processes share the port, and the kernel shares out the connections."""
+        if self._reuse_port:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection; raises OSError, which drops it, when there are too many or it may not come in."""
+        try:
+            connection, address = self.socket.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                time.sleep(0.05)  # without a free descriptor the waiting connection would be offered again at once
+            raise
+        with self._counting:
+            full = len(self._open) >= self._most
+            if not full:
+                self._open.add(connection)
+        if full or not self._welcome(address[0]):
+            self.shutdown_request(connection)
+            raise ConnectionRefusedError("too many connections" if full else "network not allowed")
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection and count it out."""
+        with self._counting:
+            self._open.discard(request)
+        close(request)
+
+    def replace(self, old: socket.socket, new: socket.socket) -> None:
+        """The same connection, now wrapped."""
+        with self._counting:
+            self._open.discard(old)
+            self._open.add(new)
+
+    def enter(self, assoc: Any) -> None:
+        """An association begins."""
+        with self._counting:
+            self._live.add(assoc)
+
+    def leave(self, assoc: Any) -> None:
+        """An association is over."""
+        with self._counting:
+            self._live.discard(assoc)
+
+    @property
+    def active_associations(self) -> list[Any]:
+        """Those that have begun and are not over; pynetdicom looks through all threads for them."""
+        with self._counting:
+            return list(self._live)
+
+    def connections(self) -> int:
+        """Open now, half-open ones included."""
+        with self._counting:
+            return len(self._open)
+
+    def shutdown(self) -> None:
+        """Accept nothing more. pynetdicom's own also strikes the server off its AE's list, where this one is not."""
+        socketserver.BaseServer.shutdown(self)
+        self.server_close()
+
+    def cut(self) -> None:
+        """Close every connection, whatever it is at."""
+        with self._counting:
+            left = list(self._open)
+        for connection in left:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """socketserver would print the traceback, with what is in it, to standard error."""
+        log.warning("a connection failed", exc_info=log.isEnabledFor(logging.DEBUG))

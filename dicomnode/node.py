@@ -1,0 +1,361 @@
+"""The composition root: settings become storage, models, roles and processes. Start order, stop order, supervision.
+
+serve             prepares the folder and the job log, then supervises one process a role
+serve receiver    one role alone; they meet only in the spool and in the database
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+from dicomnode.config import Settings, load
+from dicomnode.errors import ConfigurationError
+from dicomnode.supervisor import Child, Supervisor
+from storage.arrivals import Arrivals
+from storage.associations import Associations
+from storage.audit import Audit
+from storage.database import Database, migrate
+from storage.errors import SpoolError, StorageError
+from storage.events import Events, NewEvent
+from storage.jobs import Jobs
+from storage.outbox import Outbox
+from storage.results import ResultStore
+from storage.roles import Roles
+from storage.spool import Spool
+
+log = logging.getLogger("dicomnode")
+
+ASSEMBLER_IDLE_SECONDS = 0.5
+WORKER_IDLE_SECONDS = 0.3
+COURIER_IDLE_SECONDS = 0.5
+SIGN_OF_LIFE_SECONDS = 10.0
+
+
+def utc_now() -> datetime:
+    """The present moment, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What the roles meet in: spool, result store and job log."""
+
+    settings: Settings
+
+    @cached_property
+    def database(self) -> Database:
+        """The job log."""
+        return Database(self.settings.storage.url)
+
+    @cached_property
+    def spool(self) -> Spool:
+        """What was received."""
+        return Spool(self.settings.storage.folder / "spool", self.settings.storage.reserve_bytes)
+
+    @cached_property
+    def results(self) -> ResultStore:
+        """What was made."""
+        return ResultStore(self.settings.storage.folder / "results")
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """The ledger of instances."""
+        return Arrivals(self.database)
+
+    @property
+    def jobs(self) -> Jobs:
+        """The ledger of jobs."""
+        return Jobs(self.database)
+
+    @property
+    def outbox(self) -> Outbox:
+        """The ledger of deliveries."""
+        return Outbox(self.database)
+
+
+def serve(config: Path | None, role: str | None, *, supervised: bool) -> int:
+    """`dicomnode serve`: the whole node, or one role. The exit status is 2 when it cannot work as configured."""
+    settings = load(config)
+    _log_to_standard_error(settings.log.level)
+    if role is None:
+        return _serve_all(settings, config)
+    stopped = threading.Event()
+    _stop_on_signals(stopped.set)
+    if supervised:
+        _stop_with_parent(stopped.set)
+    else:
+        prepare(settings)
+    return _run_role(role, settings, stopped)
+
+
+def prepare(settings: Settings) -> Stores:
+    """Makes the folder, brings the job log to this version's tables. Raises ConfigurationError with what to do."""
+    stores = Stores(settings)
+    try:
+        settings.storage.folder.mkdir(parents=True, exist_ok=True)
+        stores.spool.free_bytes()
+        stores.results.root.exists()
+        migrate(settings.storage.url)
+        stores.database.check()
+    except OSError as error:
+        raise ConfigurationError(f"storage.folder: {settings.storage.folder}: {error.strerror}") from None
+    except SpoolError as error:
+        raise ConfigurationError(f"storage.folder: {error}") from None
+    except StorageError as error:
+        raise ConfigurationError(f"storage.database_url: {error}") from None
+    return stores
+
+
+def _serve_all(settings: Settings, config: Path | None) -> int:
+    from dicomnode.worker import check_bundle
+
+    stores = prepare(settings)
+    _check_ports(settings)
+    _check_keys(settings)
+    check_bundle(settings)
+    _warn_of_open_doors(settings)
+    _bury_the_dead(stores, settings, living=())
+    supervisor = Supervisor(_children(settings, config), _teller(stores, settings, lambda: supervisor))
+    _stop_on_signals(supervisor.stop)
+    log.info("%s listens on %s port %d", settings.node.ae_title, settings.node.host, settings.node.port)
+    if settings.web.enabled:
+        log.info("pages for administrators: http://%s:%d/", settings.web.host, settings.web.port)
+    return supervisor.run()
+
+
+def _children(settings: Settings, config: Path | None) -> list[Child]:
+    names = [f"receiver-{number}" for number in range(1, settings.node.receivers + 1)]
+    names += ["assembler", "worker", "courier"] + (["web"] if settings.web.enabled else [])
+    base = [sys.executable, "-m", "dicomnode", *(["--config", str(config)] if config else []), "serve"]
+    return [Child(name, [*base, name.partition("-")[0], "--supervised"]) for name in names]
+
+
+def _teller(stores: Stores, settings: Settings, supervisor: Callable[[], Supervisor]) -> Callable[[str, str], None]:
+    """Tells what happens to the children, in the log and in the job log, and buries what the dead left open."""
+
+    def tell(name: str, text: str) -> None:
+        log.log(logging.INFO if text.startswith("started") else logging.WARNING, "%s %s", name, text)
+        try:
+            event = NewEvent(at=utc_now(), kind="role", role="supervisor", text=f"{name} {text}")
+            Events(stores.database).record(event)
+            if not text.startswith("started"):
+                _bury_the_dead(stores, settings, _living(supervisor().children))
+        except StorageError as error:
+            log.error("the job log cannot be written: %s", error)
+
+    return tell
+
+
+def _living(children: Sequence[Child]) -> list[str]:
+    running = [child for child in children if child.process is not None]
+    return [f"{child.name.partition('-')[0]}:{child.process.pid}" for child in running if child.process is not None]
+
+
+def _bury_the_dead(stores: Stores, settings: Settings, living: Sequence[str]) -> None:
+    """Ends the associations and leases of processes that are no more."""
+    now = utc_now()
+    Roles(stores.database).keep_only(living)
+    Associations(stores.database).close_orphans(living, now=now)
+    pause = timedelta(seconds=1)
+    stores.jobs.release_lost_leases(now, settings.analyse.attempts, pause, living)
+
+
+def _check_ports(settings: Settings) -> None:
+    """A port in use stops the start: with shared ports the listener itself would not notice."""
+    ports = [("node.port", settings.node.host, settings.node.port)]
+    if settings.node.tls_port is not None:
+        ports.append(("node.tls_port", settings.node.host, settings.node.tls_port))
+    if settings.web.enabled:
+        ports.append(("web.port", settings.web.host, settings.web.port))
+    for field, host, port in ports:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ConfigurationError(f"{field}: {host} port {port} cannot be used ({error.strerror})") from None
+
+
+def _check_keys(settings: Settings) -> None:
+    """A wrong certificate stops the start, not the first association."""
+    from dicomnode.destinations import dicom_peer
+    from dicomnode.listening import server_tls
+
+    if settings.node.tls_port is not None:
+        server_tls(settings)
+    for place in settings.destinations:
+        if place.kind == "dicom":
+            dicom_peer(settings, place)
+
+
+def _warn_of_open_doors(settings: Settings) -> None:
+    access = settings.access
+    beyond_loopback = settings.node.host not in ("127.0.0.1", "::1", "localhost")
+    if beyond_loopback and not access.calling_ae_titles and not access.networks:
+        log.warning(
+            "ANYBODY who reaches port %d may send: set access.calling_ae_titles or access.networks", settings.node.port
+        )
+
+
+def _run_role(role: str, settings: Settings, stopped: threading.Event) -> int:
+    from dicomnode.intake import process_name
+
+    stores = Stores(settings)
+    name = process_name(role)
+    _give_signs_of_life(stores, role, name, stopped)
+    runners: dict[str, Callable[[Stores, str, threading.Event], None]] = {
+        "receiver": _receiver,
+        "assembler": _assembler,
+        "worker": _worker,
+        "courier": _courier,
+        "web": _web,
+    }
+    runners[role](stores, name, stopped)
+    return 0
+
+
+def _receiver(stores: Stores, name: str, stopped: threading.Event) -> None:
+    from dicomnode.intake import Ledger, NodeIntake
+    from dicomnode.listening import listeners, screening_policy
+    from dicomnode.reception import Recorder, reconcile
+
+    policy = screening_policy(stores.settings)
+    rebuilt = reconcile(stores.spool, stores.arrivals, policy)
+    if rebuilt:
+        log.warning("%d arrivals were rebuilt from the spool", rebuilt)
+    ledger = Ledger(stores.arrivals, Associations(stores.database), Audit(stores.database), name)
+    recorder = Recorder(ledger.write, lambda: _tell_rebuilt(reconcile(stores.spool, stores.arrivals, policy)))
+    recorder.start()
+    intake = NodeIntake(stores.spool, stores.outbox, policy, recorder.put, utc_now)
+    open_listeners = [listener.start() for listener in listeners(stores.settings, intake)]
+    stopped.wait()
+    for listener in open_listeners:
+        listener.stop()
+    recorder.stop()
+
+
+def _tell_rebuilt(count: int) -> None:
+    log.warning("the recorder was overrun: %d arrivals were rebuilt from the spool", count)
+
+
+def _assembler(stores: Stores, name: str, stopped: threading.Event) -> None:
+    from dicomnode.destinations import counter
+    from dicomnode.roles import Assembler, repeat
+    from dicomnode.series.assembly import Rules
+
+    settings = stores.settings
+    rules = Rules(quiet_seconds=settings.assemble.quiet_seconds, patience_seconds=settings.assemble.patience_seconds)
+    assembler = Assembler(
+        stores.jobs, stores.spool, counter(settings), rules, settings.analyse.attempts, timedelta(seconds=2), utc_now
+    )
+    repeat(assembler, stopped, ASSEMBLER_IDLE_SECONDS)
+
+
+def _worker(stores: Stores, name: str, stopped: threading.Event) -> None:
+    from dicomnode import worker
+    from dicomnode.roles import Worker, WorkPolicy, repeat
+
+    settings = stores.settings
+    worker.limit_memory(settings.analyse.memory_limit_bytes)
+    worker.phase_bundle(settings)
+    role = Worker(
+        jobs=stores.jobs,
+        arrivals=stores.arrivals,
+        outbox=stores.outbox,
+        spool=stores.spool,
+        results=stores.results,
+        judge=worker.judge_with(settings),
+        options=worker.result_options(settings),
+        limits=worker.part_limits(settings),
+        context=lambda job: worker.result_context(job.created_at, job.generation),
+        destinations=[destination.name for destination in settings.destinations],
+        policy=WorkPolicy(
+            attempts=settings.analyse.attempts,
+            lease_seconds=settings.analyse.lease_seconds,
+            time_limit_seconds=settings.analyse.time_limit_seconds,
+        ),
+        owner=name,
+        clock=utc_now,
+    )
+    repeat(role, stopped, WORKER_IDLE_SECONDS)
+
+
+def _courier(stores: Stores, name: str, stopped: threading.Event) -> None:
+    from dicomnode.destinations import couriers
+    from dicomnode.roles import repeat
+
+    threads = [
+        threading.Thread(target=repeat, args=(courier, stopped, COURIER_IDLE_SECONDS), name=courier.destination)
+        for courier in couriers(stores.settings, stores.outbox, stores.results, utc_now)
+    ]
+    for thread in threads:
+        thread.start()
+    stopped.wait()
+    for thread in threads:
+        thread.join()
+
+
+def _web(stores: Stores, name: str, stopped: threading.Event) -> None:
+    from dicomnode.pages import serve_pages
+
+    serve_pages(stores, stopped)
+
+
+def echo(config: Path | None, destination: str | None) -> int:
+    """`dicomnode echo`: 0 when the node, or the destination, answers to C-ECHO."""
+    from dicomnode.destinations import echo_to
+
+    settings = load(config)
+    answer = echo_to(settings, destination)
+    print(answer or "answers")
+    return 1 if answer else 0
+
+
+def _give_signs_of_life(stores: Stores, role: str, name: str, stopped: threading.Event) -> None:
+    def live() -> None:
+        while True:
+            with suppress(StorageError):
+                Roles(stores.database).seen(name, role, now=utc_now())
+            if stopped.wait(SIGN_OF_LIFE_SECONDS):
+                return
+
+    threading.Thread(target=live, name="sign of life", daemon=True).start()
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+
+
+def _stop_with_parent(stop: Callable[[], None]) -> None:
+    """The supervisor holds the other end of standard input: when it is gone, this process has no business here."""
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        stop()
+        # What does not end by itself after that (a judgement that goes on) ends now: nothing is lost by it.
+        threading.Event().wait(15.0)
+        os._exit(0)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _log_to_standard_error(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level.upper(),
+        format="%(asctime)s %(levelname)s %(processName)s[%(process)d] %(name)s: %(message)s",
+    )
+    for noisy in ("pynetdicom", "pydicom", "matplotlib", "PIL", "alembic", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,300 @@
+"""Receive, in detail: one instance while it arrives, and the recorder that writes the ledger behind it.
+
+Success is a promise, so the order is: the bytes are durable in the spool, then 0x0000, then the arrival's row. The row
+may be lost in a crash: `reconcile` makes it again from the spool.
+"""
+
+import hashlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from dicomnode.errors import Refuse
+from dicomnode.series.header import (
+    CANNOT_UNDERSTAND,
+    Header,
+    MalformedHeader,
+    NeedMore,
+    check_command,
+    check_length,
+    check_uid,
+    file_meta,
+    read_file_header,
+    read_file_meta,
+    scan,
+)
+from dicomnode.series.screening import Policy, screen
+from storage.arrivals import Arrival, Arrivals
+from storage.errors import SpoolFull, SpoolUnwritable
+from storage.spool import Kept, Located, Spool
+from storage.states import Disposition
+
+log = logging.getLogger(__name__)
+
+SUCCESS = 0x0000
+OUT_OF_RESOURCES = 0xA700
+"""PS3.4 Table B.2-1: Refused: Out of Resources."""
+FIRST_SCAN_BYTES = 16 << 10
+LAST_SCAN_BYTES = 4 << 20
+
+
+class Request(Protocol):
+    """What the C-STORE command says, PS3.7 section 9.1.1."""
+
+    @property
+    def sop_class_uid(self) -> str: ...
+    @property
+    def sop_instance_uid(self) -> str: ...
+    @property
+    def transfer_syntax_uid(self) -> str: ...
+
+
+class Sender(Protocol):
+    """The peer at the other end of the association."""
+
+    @property
+    def calling_aet(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An instance that was not taken, for the log."""
+
+    at: datetime
+    calling_aet: str
+    status: int
+    reason: str
+    sop_class_uid: str
+    study_uid: str | None
+    series_uid: str | None
+
+
+Record = Callable[[Arrival | Refused], None]
+
+
+class Reception:
+    """One instance on its way into the spool. Ends with `finish` or `abandon`; never raises what a peer caused."""
+
+    def __init__(
+        self,
+        request: Request,
+        sender: Sender,
+        spool: Spool,
+        policy: Policy,
+        record: Record,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._request, self._sender, self._policy, self._record, self._clock = request, sender, policy, record, clock
+        self._prefix = bytearray()
+        self._header: Header | None = None
+        self._refusal: Refuse | None = None
+        self._next_scan = FIRST_SCAN_BYTES
+        try:
+            check_uid(request.sop_instance_uid, "SOP Instance UID of the C-STORE command")
+            self._part = spool.open_part()
+            meta = (request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid)
+            self._part.write_meta(file_meta(*meta, sender.calling_aet))
+        except (Refuse, SpoolFull, SpoolUnwritable) as error:
+            self._refuse(error)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Takes the next bytes of the encoded dataset. After a refusal the rest is read past, not kept."""
+        if self._refusal is not None:
+            return
+        try:
+            self._part.write(data)
+            if self._header is None:
+                self._look(data)
+        except (Refuse, SpoolFull, SpoolUnwritable) as error:
+            self._refuse(error)
+
+    def finish(self) -> int:
+        """The DIMSE status to answer: 0x0000 only once the instance would survive the power going out."""
+        if self._refusal is None:
+            try:
+                return self._keep()
+            except (Refuse, SpoolFull, SpoolUnwritable) as error:
+                self._refuse(error)
+        assert self._refusal is not None
+        self._tell_refusal(self._refusal)
+        return self._refusal.status
+
+    def abandon(self) -> None:
+        """The association broke off: nothing was promised, nothing is kept."""
+        if self._refusal is None:
+            self._refuse(Refuse("the association broke off", OUT_OF_RESOURCES))
+
+    def _look(self, data: bytes | memoryview) -> None:
+        self._prefix += data
+        if len(self._prefix) >= self._next_scan:
+            self._scan(final=len(self._prefix) >= LAST_SCAN_BYTES)
+
+    def _scan(self, final: bool) -> None:
+        try:
+            header = scan(bytes(self._prefix), self._request.transfer_syntax_uid, final)
+        except NeedMore:
+            self._next_scan = 4 * len(self._prefix)
+            return
+        check_command(header, self._request.sop_class_uid, self._request.sop_instance_uid)
+        screening = screen(header, self._policy)
+        if screening.refusal is not None:
+            raise screening.refusal
+        self._header = header
+        self._prefix.clear()
+
+    def _keep(self) -> int:
+        if self._header is None:
+            self._scan(final=True)
+        header = self._header
+        assert header is not None
+        check_length(header, self._part.size)
+        kept = self._part.keep(header.study_uid, header.series_uid, header.sop_instance_uid)
+        self._record(arrival(header, kept, self._policy, self._clock(), self._sender.calling_aet, self._sender.token))
+        return SUCCESS
+
+    def _refuse(self, error: Refuse | SpoolFull | SpoolUnwritable) -> None:
+        self._refusal = error if isinstance(error, Refuse) else Refuse(str(error), OUT_OF_RESOURCES)
+        if (part := getattr(self, "_part", None)) is not None:
+            part.discard()
+
+    def _tell_refusal(self, refusal: Refuse) -> None:
+        header = self._header
+        self._record(
+            Refused(
+                at=self._clock(),
+                calling_aet=self._sender.calling_aet,
+                status=refusal.status,
+                reason=refusal.reason,
+                sop_class_uid=self._request.sop_class_uid,
+                study_uid=header.study_uid if header else None,
+                series_uid=header.series_uid if header else None,
+            )
+        )
+
+
+def arrival(
+    header: Header, kept: Kept, policy: Policy, at: datetime, calling_aet: str = "", token: str | None = None
+) -> Arrival:
+    """The ledger's row for a kept instance: a function of its header, so that it can be made again."""
+    screening = screen(header, policy)
+    return Arrival(
+        study_uid=header.study_uid,
+        series_uid=header.series_uid,
+        sop_uid=header.sop_instance_uid,
+        sop_class_uid=header.sop_class_uid,
+        transfer_syntax_uid=header.transfer_syntax_uid,
+        digest=kept.digest,
+        path=str(kept.path),
+        size=kept.size,
+        received_at=at,
+        association_token=token,
+        calling_aet=calling_aet,
+        modality=header.modality,
+        patient_id=header.patient_id,
+        accession_number=header.accession_number,
+        series_description=header.series_description,
+        series_number=header.series_number,
+        instance_number=header.instance_number,
+        # A file that was kept under another policy stays: it is set aside now.
+        disposition=Disposition.SET_ASIDE if screening.refusal else Disposition(screening.disposition),
+        disposition_reason=screening.reason or None,
+    )
+
+
+def reconcile(spool: Spool, arrivals: Arrivals, policy: Policy) -> int:
+    """Writes the rows of instances that lie in the spool and not in the ledger; the number of rows written.
+
+    A file that is no DICOM object, put there by hand, is left alone and told.
+    """
+    located = {str(place.path): place for place in spool.walk()}
+    found: list[Arrival] = []
+    written = 0
+    for path in arrivals.unknown(located):
+        try:
+            found.append(_rebuilt(spool, located[path], policy))
+        except MalformedHeader as error:
+            log.warning("a file in the spool is no instance: %s", error)
+        if len(found) >= 500:
+            written += arrivals.record_many(found)
+            found = []
+    return written + arrivals.record_many(found)
+
+
+def _rebuilt(spool: Spool, place: Located, policy: Policy) -> Arrival:
+    """The row of a file that lies in the spool; when it was received is when it was last written to."""
+    path = spool.absolute(place.path)
+    header = read_file_header(path)
+    content = path.read_bytes()
+    dataset = memoryview(content)[read_file_meta(content)[1] :]
+    kept = Kept(place.path, hashlib.sha256(dataset).hexdigest(), len(dataset), duplicate=False)
+    return arrival(header, kept, policy, datetime.fromtimestamp(place.modified, UTC))
+
+
+class Recorder:
+    """Writes the ledger behind the receivers' backs: many rows in one transaction, in the order they came.
+
+    The queue is bounded. When the database stays away for so long that it fills up, rows are dropped and made again
+    by `reconcile`, which is cheaper than a receiver that stops to promise.
+    """
+
+    def __init__(self, write: Callable[[Sequence[object]], None], on_overflow: Callable[[], None], limit: int = 50_000):
+        self._write, self._on_overflow = write, on_overflow
+        self._queue: queue.Queue[object | None] = queue.Queue(limit)
+        self._dropped = False
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+
+    def start(self) -> None:
+        """Begins to write."""
+        self._thread.start()
+
+    def put(self, row: object) -> None:
+        """Takes a row; never waits."""
+        try:
+            self._queue.put_nowait(row)
+        except queue.Full:
+            self._dropped = True
+
+    def stop(self, timeout_seconds: float = 10.0) -> None:
+        """Writes what is left and ends."""
+        self._queue.put(None)
+        self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            rows = self._take()
+            while rows and not self._written([row for row in rows if row is not None]):
+                pause.wait(0.5)
+            if rows and rows[-1] is None:
+                return
+
+    def _take(self) -> list[object | None]:
+        rows = [self._queue.get()]
+        threading.Event().wait(0.02)
+        while rows[-1] is not None and len(rows) < 1000:
+            try:
+                rows.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return rows
+
+    def _written(self, rows: list[object]) -> bool:
+        try:
+            if rows:
+                self._write(rows)
+            if self._dropped and self._queue.empty():
+                self._dropped = False
+                self._on_overflow()
+        except Exception:
+            log.exception("the job log cannot be written; trying again")
+            return False
+        return True
+
+
+__all__ = ["CANNOT_UNDERSTAND", "Reception", "Recorder", "Refused", "arrival", "reconcile"]

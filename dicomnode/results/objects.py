@@ -1,0 +1,63 @@
+"""All objects of one judged part, checked: findings in, files out."""
+
+from collections.abc import Iterator, Sequence
+
+from pydicom.dataset import Dataset
+
+from dicomnode.results import capture, conformance, report
+from dicomnode.results.capture import Pictures
+from dicomnode.results.envelope import Setting, open_setting
+from dicomnode.results.options import ResultContext, ResultObject, ResultOptions
+from dicomnode.results.wording import Words
+from inference.findings import Findings
+from inference.volume import Volume
+
+
+def compose(
+    findings: Findings,
+    headers: Sequence[Dataset],
+    volume: Volume,
+    options: ResultOptions,
+    context: ResultContext,
+    pictures: Pictures | None = None,
+) -> list[ResultObject]:
+    """The objects that say what was found: pictures, report, and what `options` asks for besides.
+
+    headers[i] is the header of volume's slice i, without pixels; `pictures` draws, by default `inference.rendering`.
+    The same arguments make the same bytes. Raises Fail when the gate refuses an object: then none is returned.
+    """
+    words = Words(options.language)
+    setting = open_setting(headers, options, context, findings.model, words.answer(findings), words.flag(findings))
+    made = [
+        *capture.compose(findings, volume, setting, pictures or _drawn_here()),
+        report.compose(findings, volume, setting),
+        *_optional(findings, volume, setting),
+    ]
+    conformance.require(made, headers)
+    return made
+
+
+def compose_declined(
+    reason: str, headers: Sequence[Dataset], options: ResultOptions, context: ResultContext
+) -> list[ResultObject]:
+    """The report of a part that was not judged, where `options` asks for one; else nothing.
+
+    `reason` is a sentence that a radiographer understands. Raises Fail when the gate refuses the report.
+    """
+    if not options.declined_report:
+        return []
+    setting = open_setting(headers, options, context, None, Words(options.language).declined)
+    made = [report.compose_declined(reason, setting)]
+    conformance.require(made, headers)
+    return made
+
+
+def _optional(findings: Findings, volume: Volume, setting: Setting) -> Iterator[ResultObject]:
+    """The kinds that are off by default; each module is loaded only where it is asked for."""
+    return iter(())
+
+
+def _drawn_here() -> Pictures:
+    from inference import rendering  # Pillow and fonts: not needed to read a report
+
+    return rendering

@@ -1,0 +1,131 @@
+"""Training slices on disk: shards of small hounsfield arrays with their truth, written by some, read by others.
+
+A shard is one uncompressed file, renamed into place, that training maps into memory: generators may run as other
+processes and write new shards while training goes on.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.phases import PHASES, Phase
+from inference.preprocessing import Grid, clean, place, resample
+from inference.volume import Hounsfield
+
+MARGIN = 1.2
+"""Shards hold a field this much wider than the network's, so that shifts bring in body and not air."""
+NO_PHASE = -1
+RECORD_FIELDS = (("phase", "i1"), ("scope", "i1"), ("seconds", "f4"))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One slice and what is true of it."""
+
+    hounsfield: Hounsfield
+    """[row, column], anterior-first, right-first."""
+    pixel_spacing_mm: tuple[float, float]
+    phase: Phase | None
+    """None: not known; then only the scope is learned from it."""
+    seconds: float | None
+    """Since injection; None when not known or not injected."""
+    in_scope: bool
+    """True for slices of an abdomen or thorax."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Slices that are learned from together."""
+
+    hounsfield: NDArray[np.int16]
+    """[slice, row, column], on the grid of `stored_grid`."""
+    phase: NDArray[np.int8]
+    """[slice]: index into PHASES or NO_PHASE."""
+    scope: NDArray[np.int8]
+    """[slice]: 1 for abdomen or thorax, else 0."""
+    seconds: NDArray[np.float32]
+    """[slice]: since injection, NaN when not known."""
+
+
+def stored_grid(grid: Grid) -> Grid:
+    """The grid of the shards for a network's grid: the same pixels, a wider field."""
+    return Grid(round(grid.size * MARGIN), grid.pixel_mm, grid.windows)
+
+
+def pack(samples: Iterable[Sample], grid: Grid) -> Batch:
+    """Samples on the shards' grid."""
+    wide, images, records = stored_grid(grid), [], []
+    for sample in samples:
+        cleaned = clean(sample.hounsfield)
+        images.append(np.rint(resample(cleaned, place(cleaned, sample.pixel_spacing_mm), wide)).astype(np.int16))
+        phase = NO_PHASE if sample.phase is None else PHASES.index(sample.phase)
+        records.append((phase, int(sample.in_scope), np.nan if sample.seconds is None else sample.seconds))
+    truth = np.array(records, dtype=list(RECORD_FIELDS))
+    return Batch(np.stack(images), truth["phase"], truth["scope"], truth["seconds"])
+
+
+def write_shard(folder: Path, name: str, batch: Batch) -> Path:
+    """Write one shard and return its folder; a reader sees it whole or not at all."""
+    fresh, final = folder / f".{name}.{os.getpid()}", folder / name
+    fresh.mkdir(parents=True, exist_ok=True)
+    for field in ("hounsfield", "phase", "scope", "seconds"):
+        np.save(fresh / f"{field}.npy", getattr(batch, field))
+    os.rename(fresh, final)
+    return final
+
+
+def read_shard(path: Path) -> Batch:
+    """One shard, its pictures mapped into memory."""
+    fields = {field: np.load(path / f"{field}.npy") for field in ("phase", "scope", "seconds")}
+    return Batch(hounsfield=np.load(path / "hounsfield.npy", mmap_mode="r"), **fields)
+
+
+class ShardPool:
+    """All shards of some folders, each folder with its share of every batch; finds new shards when asked to look."""
+
+    def __init__(self, shares: dict[Path, float], seed: int) -> None:
+        self.shares = shares
+        self.random = np.random.default_rng(seed)
+        self.shards: dict[Path, list[Batch]] = {folder: [] for folder in shares}
+        self._seen: set[Path] = set()
+
+    def look(self) -> int:
+        """Open what is new; the number of slices there are now."""
+        for folder in self.shares:
+            for path in sorted(folder.glob("[!.]*")) if folder.is_dir() else []:
+                if path not in self._seen:
+                    self._seen.add(path)
+                    self.shards[folder].append(read_shard(path))
+        return sum(len(shard.phase) for shards in self.shards.values() for shard in shards)
+
+    def wait(self, least: int = 1, pause_seconds: float = 1.0, patience_seconds: float = 600.0) -> None:
+        """Until there are `least` slices. Raises TimeoutError when none come: then the workers have failed."""
+        deadline = time.monotonic() + patience_seconds
+        while self.look() < least:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no training slices came within {patience_seconds:.0f} s")
+            time.sleep(pause_seconds)
+
+    def draw(self, size: int) -> Batch:
+        """`size` slices at random, by folder shares; folders without a shard yet are passed over."""
+        folders = [folder for folder in self.shares if self.shards[folder]]
+        if not folders:
+            raise ValueError("there is no training data yet")
+        share = np.array([self.shares[folder] for folder in folders])
+        chosen = self.random.choice(len(folders), size=size, p=share / share.sum())
+        return _joined([self._one(self.shards[folders[i]]) for i in chosen])
+
+    def _one(self, shards: list[Batch]) -> Batch:
+        shard = shards[int(self.random.integers(len(shards)))]
+        i = int(self.random.integers(len(shard.phase)))
+        return Batch(*(getattr(shard, f)[i : i + 1] for f in ("hounsfield", "phase", "scope", "seconds")))
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    fields = ("hounsfield", "phase", "scope", "seconds")
+    return Batch(*(np.concatenate([getattr(batch, field) for batch in batches]) for field in fields))

@@ -1,0 +1,119 @@
+"""Phantoms as training data: shards of synthetic slices, and whole synthetic series to calibrate and evaluate with.
+
+Shards are written by worker processes with the least priority, each from seeds of its own; training starts with the
+first shard and takes up the others as they come.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inference.judge import answer_slices
+from inference.models import Bundle
+from inference.phases import Phase, SliceAnswers
+from inference.preprocessing import Grid
+from inference.training.datasets import Sample, pack, write_shard
+from inference.volume import Volume
+
+TRAINING, HELD_OUT = "training", "held-out"
+SLICE_PIXELS = 208
+"""Rows and columns of a phantom slice: about as fine as the network's grid, for finer ones take longer to make."""
+SLICES, OUTLIERS = "slices", "outliers"
+
+
+@dataclass(frozen=True)
+class Study:
+    """One synthetic series with its truth, made when it is judged: many of them would not fit into memory."""
+
+    seed: int
+    phase: Phase
+    seconds: float | None
+    region: str
+    setting: str
+    slices: int = 20
+
+    def volume(self) -> Volume:
+        """The series, about as coarse as a fast scan: pixels of some 1.5 mm."""
+        from inference.phantom.generate import random_study
+
+        made = random_study(self.seed, [self.seconds], self.slices, 256, self.region, self.setting)
+        return made[0].volume
+
+    def answers(self, bundle: Bundle) -> SliceAnswers:
+        """What a model says of each slice."""
+        return answer_slices(self.volume(), bundle)
+
+
+def studies(patients: int, seed: int, setting: str = TRAINING) -> Iterator[Study]:
+    """A series of every phase for each synthetic patient, of a region that is the patient's own."""
+    from inference.phantom.contrast import Physiology, random_seconds
+
+    rng = np.random.default_rng([seed, 17])
+    for patient in range(patients):
+        region = str(rng.choice(["abdomen", "abdomen", "trunk", "thorax"]))
+        for phase in Phase:
+            seconds = random_seconds(phase, Physiology.random(rng), rng)
+            yield Study(seed * 100_003 + patient, phase, seconds, region, setting)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the workers are to write."""
+
+    folder: Path
+    kind: str
+    """SLICES or OUTLIERS."""
+    shards: int
+    seed: int
+    setting: str = TRAINING
+    slices_a_shard: int = 256
+
+
+class Workers:
+    """Processes that fill orders; a context manager that ends them."""
+
+    def __init__(self, orders: Sequence[Order], grid: Grid, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.processes = [
+            context.Process(target=fill, args=(tuple(orders), grid, part, count), daemon=True) for part in range(count)
+        ]
+
+    def __enter__(self) -> "Workers":
+        for process in self.processes:
+            process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.terminate()
+            process.join()
+
+
+def fill(orders: Sequence[Order], grid: Grid, part: int = 0, parts: int = 1) -> None:
+    """Write every `parts`-th shard of the orders from the `part`-th on; what is already there is not written again."""
+    os.nice(10)
+    most = max((order.shards for order in orders), default=0)
+    for number in range(part, most, parts):
+        for order in orders:
+            name = f"{order.seed:06d}-{number:05d}"
+            if number < order.shards and not (order.folder / name).exists():
+                write_shard(order.folder, name, pack(_samples(order, number), grid))
+
+
+def _samples(order: Order, number: int) -> Iterator[Sample]:
+    from inference.phantom.generate import random_slices
+    from inference.phantom.outliers import random_outliers
+
+    seed = order.seed * 1_000_003 + number
+    if order.kind == OUTLIERS:
+        slices = random_outliers(seed, order.slices_a_shard, SLICE_PIXELS)
+    else:
+        slices = random_slices(seed, order.slices_a_shard, SLICE_PIXELS, order.setting)
+    for made in slices:
+        in_scope = order.kind == SLICES
+        phase = made.phase if in_scope else None
+        yield Sample(made.hounsfield, made.spacing_mm, phase, made.seconds if in_scope else None, in_scope)

@@ -1,0 +1,203 @@
+"""The database: one writer at a time, readers that cannot write, and errors that say what to do.
+
+SQLite is the default: WAL, so that readers never wait; synchronous=FULL, so that what is committed survives the power
+going out; BEGIN IMMEDIATE for writers, so that two of them wait for each other instead of failing half way. Another
+database comes in by its URL; its driver brings its own locking.
+
+A `Database` may be carried over a fork: the child drops the parent's connections unused.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from weakref import WeakSet
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
+from sqlalchemy.pool import QueuePool
+
+from storage.errors import (
+    DatabaseCorrupt,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseLocked,
+    DatabaseMissing,
+    DatabaseOutdated,
+    DatabaseRefused,
+    DatabaseUnwritable,
+)
+
+BUSY_SECONDS = 30.0
+"""How long a writer waits for another one."""
+
+MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
+    ("malformed", DatabaseCorrupt, "the database file is damaged: restore it from a backup, or move it away and start"),
+    ("not a database", DatabaseCorrupt, "the file is not a database: move it away and start again"),
+    ("locked", DatabaseLocked, "another process holds the database"),
+    ("readonly", DatabaseUnwritable, "the database cannot be written: check the owner and the mode of its folder"),
+    ("query_only", DatabaseUnwritable, "the database was opened for reading only"),
+    ("disk is full", DatabaseFull, "the disk that holds the database is full"),
+    ("no such table", DatabaseOutdated, "the database lacks a table: migrate it"),
+    ("no such column", DatabaseOutdated, "the database lacks a column: migrate it"),
+    ("does not exist", DatabaseOutdated, "the database lacks a table or column: migrate it"),
+    ("unable to open", DatabaseMissing, "the database cannot be opened"),
+    ("disk i/o", DatabaseUnwritable, "the disk that holds the database fails"),
+)
+"""Part of a driver's message -> the error it stands for, and what to tell a person. The first match counts."""
+
+
+def translate(error: exc.SQLAlchemyError | sqlite3.Error, where: str) -> DatabaseError:
+    """The storage error that a foreign one stands for; `where` names the database without its password."""
+    if isinstance(error, (exc.IntegrityError, sqlite3.IntegrityError)):
+        return DatabaseRefused(f"{where}: {error}")
+    cause = getattr(error, "orig", None) or error
+    message = str(cause).lower()
+    for part, kind, advice in MEANINGS:
+        if part in message:
+            return kind(f"{where}: {advice} ({cause})")
+    return DatabaseError(f"{where}: {cause}")
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """The one place where errors of SQLAlchemy and its drivers become errors of this package."""
+    try:
+        yield
+    except (exc.SQLAlchemyError, sqlite3.Error) as error:
+        raise translate(error, where) from error
+
+
+class Database:
+    """Writing and reading transactions on one database that exists and is migrated (see `migrate`)."""
+
+    def __init__(self, url: str, *, read_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
+        """`url` as SQLAlchemy writes it, such as "sqlite:////var/lib/node/node.db"; the file must exist."""
+        self.url = make_url(url)
+        self.read_only = read_only
+        self.where = self.url.render_as_string(hide_password=True)
+        self._engine = _engine(self.url, "ro" if read_only else "rw", busy_seconds)
+        self._writing = self._engine.execution_options(writing=True)
+        _OPEN.add(self)
+
+    @property
+    def dialect(self) -> str:
+        """The name of the SQL dialect: "sqlite" or "postgresql"."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end of the block, or rolled back by an exception."""
+        if self.read_only:
+            raise DatabaseUnwritable(f"{self.where}: the database was opened for reading only")
+        with translated(self.where), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A view of one moment, that cannot write when the database was opened read-only."""
+        with translated(self.where), self._engine.connect() as connection:
+            yield connection
+
+    def check(self) -> None:
+        """Read the tables' names and the migration they stand at. Raises DatabaseError with what to do."""
+        with self.reading() as connection:
+            if self.dialect == "sqlite":
+                _check_pages(connection, self.where)
+            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        if found != newest_revision():
+            raise DatabaseOutdated(f"{self.where}: its tables are of version {found}: migrate it")
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._engine.dispose()
+
+
+def newest_revision() -> str:
+    """The name of the last migration: the files are numbered, so it is the last by name."""
+    versions = Path(__file__).parent / "migrations" / "versions"
+    return max(path.name for path in versions.glob("[0-9]*.py"))[:4]
+
+
+def migrate(url: str) -> None:
+    """Bring the database to this version's tables, making it where there is none. Several may do so at once."""
+    from alembic import command
+    from alembic.config import Config
+
+    parsed = make_url(url)
+    where = parsed.render_as_string(hide_password=True)
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    with translated(where):
+        engine = _engine(parsed, "rwc", BUSY_SECONDS)
+        try:
+            with engine.execution_options(writing=True).begin() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        finally:
+            engine.dispose()
+
+
+def _engine(url: URL, mode: str, busy_seconds: float) -> Engine:
+    """An engine; for SQLite with our own connecting and our own BEGIN."""
+    if url.get_backend_name() != "sqlite":
+        engine = create_engine(url, pool_pre_ping=True)
+        if mode == "ro":
+            return engine.execution_options(postgresql_readonly=True)
+        return engine
+    if not url.database or url.database == ":memory:":
+        raise DatabaseMissing(f"{url}: the node's processes meet in the database, so it must be a file")
+    path = Path(url.database).absolute()
+    engine = create_engine(url, creator=lambda: _connect(path, mode, busy_seconds), poolclass=QueuePool)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _connect(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:
+    """One SQLite connection with the pragmas this package relies on."""
+    if mode == "rwc":
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.exists():
+        raise DatabaseMissing(f"{path}: there is no database yet: migrate it")
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode={mode}",
+        uri=True,
+        timeout=busy_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        if mode == "ro":
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _begin(connection: Connection) -> None:
+    """Take the write lock at once when writing: a lock taken half way could only fail, not wait."""
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _check_pages(connection: Connection, where: str) -> None:
+    found: Any = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        raise DatabaseCorrupt(f"{where}: the database file is damaged: restore it from a backup ({found})")
+
+
+def _forget_connections() -> None:
+    """In a child after fork: drop the parent's connections without closing them."""
+    for database in list(_OPEN):
+        database._engine.dispose(close=False)
+
+
+_OPEN: WeakSet[Database] = WeakSet()
+os.register_at_fork(after_in_child=_forget_connections)

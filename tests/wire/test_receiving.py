@@ -1,0 +1,237 @@
+"""What a listener makes of well-behaved peers, over both receive paths."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import raw_peer
+from pydicom.filereader import read_file_meta_info
+from pynetdicom.dsutils import split_dataset
+from raw_peer import RawPeer
+from wire_intake import Shelf
+
+from dicomnode.errors import Refuse
+from dicomnode.network.archive import files
+from dicomnode.network.contexts import TRANSFER_SYNTAXES, decodable
+from dicomnode.network.intake import Ending
+from dicomnode.network.outbound import Destination
+from dicomnode.network.sender import send
+from dicomnode.network.statuses import Outcome
+
+
+def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
+
+
+def data_set(path: Path) -> bytes:
+    """The encoded data set of a Part 10 file."""
+    return path.read_bytes()[split_dataset(path)[1] :]
+
+
+@pytest.mark.peer
+def test_dcmtk_echoscu_is_answered(listen, require_peer: Callable[[str], str]) -> None:
+    """C-ECHO of a foreign implementation succeeds."""
+    listener, shelf = listen()
+    assert run(require_peer("echoscu"), "-aec", "DICOMNODE", "127.0.0.1", listener.port).returncode == 0
+    shelf.wait_for("closed")
+    assert shelf.endings == [Ending.RELEASED]
+
+
+@pytest.mark.peer
+@pytest.mark.real
+@pytest.mark.parametrize("program", ["storescu", "dcmsend"])
+def test_a_series_is_kept_byte_for_byte(listen, storescp, require_peer, real_data: Path, program: str) -> None:
+    """A foreign sender's real series is kept as dcmtk's receiver keeps it in its bit-preserving mode."""
+    listener, shelf = listen()
+    port, folder = storescp("+B")
+    arguments = [require_peer(program), "-aec", "DICOMNODE", "+sd", "+r", "127.0.0.1"]
+    for target in (listener.port, port):
+        found = run(*arguments, target, real_data / "ct" / "crlm1006")
+        assert found.returncode == 0, found.stderr
+    kept = sorted(data for _, data in shelf.kept.values())
+    assert len(kept) == 51
+    assert kept == sorted(data_set(path) for path in folder.iterdir())
+
+
+@pytest.mark.real
+def test_every_transfer_syntax_that_can_be_decoded_is_kept_byte_for_byte(listen, real_data: Path) -> None:
+    """Real objects in all transfer syntaxes of the table; others get their presentation context refused, with a reason."""
+    listener, shelf = listen(others=("1.2.840.10008.5.1.4.1.1.7",))
+    destination = Destination("DICOMNODE", "127.0.0.1", listener.port)
+    seen = set()
+    for item, answer in send(destination, files(real_data / "robust")):
+        syntax = str(read_file_meta_info(item[2]).TransferSyntaxUID)
+        if answer.outcome is Outcome.ACCEPTED:
+            seen.add(syntax)
+            request, kept = shelf.kept[item[1]]
+            assert (request.sop_class_uid, request.transfer_syntax_uid) == (item[0], syntax)
+            assert shelf.history[item[1]][-1] == kept == data_set(item[2])
+        else:
+            assert answer.reason.startswith("the peer does not accept")
+    in_hand = {row.uid for row in TRANSFER_SYNTAXES if not row.uid.startswith("1.2.840.10008.1.2.4.20")}
+    assert seen == in_hand & decodable()
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(("option", "syntax"), [("-xe", "1.2.840.10008.1.2.1"), ("-xi", "1.2.840.10008.1.2")])
+@pytest.mark.real
+def test_a_foreign_peer_chooses_an_uncompressed_syntax(listen, require_peer, real_data, option, syntax) -> None:
+    """What was negotiated is what is told of the instance."""
+    listener, shelf = listen()
+    path = next((real_data / "ct" / "acrin001-abd").iterdir())
+    assert (
+        run(require_peer("storescu"), option, "-R", "-aec", "DICOMNODE", "127.0.0.1", listener.port, path).returncode
+        == 0
+    )
+    assert [request.transfer_syntax_uid for request, _ in shelf.kept.values()] == [syntax]
+
+
+@pytest.mark.parametrize("fragment", [1, 2, 1000, 65530])
+def test_fragments_are_joined_whatever_their_size(listen, fragment: int) -> None:
+    """A data set in many small pieces is the same data set."""
+    listener, shelf = listen()
+    data = bytes(range(256)) * 16
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(raw_peer.store("1.2.3", data, fragment=fragment))
+        assert peer.status() == 0x0000
+    assert shelf.kept["1.2.3"][1] == data
+
+
+@pytest.mark.parametrize("split", ["one PDU for all", "command in two items", "command in two PDUs", "empty last item"])
+def test_unusual_but_legal_framings_are_understood(listen, split: str) -> None:
+    """PS3.8 Annex E lets items be cut and grouped freely."""
+    listener, shelf = listen()
+    request = raw_peer.command(1, sop_class=raw_peer.CT, sop_instance="1.2.3")
+    data = raw_peer.pdv(1, 2, b"data set")
+    head, tail = raw_peer.pdv(1, 1, request[:20]), raw_peer.pdv(1, 3, request[20:])
+    whole = raw_peer.pdv(1, 3, request)
+    framed = {
+        "one PDU for all": raw_peer.p_data(whole, data),
+        "command in two items": raw_peer.p_data(head, tail) + raw_peer.p_data(data),
+        "command in two PDUs": raw_peer.p_data(head) + raw_peer.p_data(tail) + raw_peer.p_data(data),
+        "empty last item": raw_peer.p_data(whole)
+        + raw_peer.p_data(raw_peer.pdv(1, 0, b"data set"))
+        + raw_peer.p_data(raw_peer.pdv(1, 2, b"")),
+    }
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(framed[split] + raw_peer.echo(2))
+        assert peer.status() == 0x0000
+        assert peer.status() == 0x0000
+    assert shelf.kept["1.2.3"][1] == b"data set"
+
+
+def test_messages_may_come_before_the_answer_to_the_last_one(listen) -> None:
+    """A peer that does not wait gets every answer, in order."""
+    listener, shelf = listen()
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(b"".join(raw_peer.store(f"1.2.{n}", b"x" * n, message_id=n) for n in range(1, 6)) + raw_peer.echo(6))
+        assert [peer.status() for _ in range(6)] == [0] * 6
+        peer.send(raw_peer.RELEASE)
+        assert peer.read()[0] == 6
+    shelf.wait_for("closed")
+    assert sorted(shelf.kept) == [f"1.2.{n}" for n in range(1, 6)]
+
+
+@pytest.mark.parametrize("moment", ["begin", "write", "finish"])
+def test_a_refusal_is_a_status_and_the_association_goes_on(listen, moment: str) -> None:
+    """Whenever an instance is refused, the peer hears why, nothing of it is kept, and the next one is welcome."""
+
+    def refuse(now: str, request) -> None:
+        if now == moment and request.sop_instance_uid == "1.2.666":
+            raise Refuse("not wanted", 0x0124)
+
+    listener, shelf = listen(Shelf(refuse=refuse))
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(raw_peer.store("1.2.666", b"a" * 100_000))
+        kind, body = peer.read()
+        assert kind == 4
+        assert b"not wanted" in body
+        assert b"\x24\x01" in body
+        peer.send(raw_peer.store("1.2.3", b"b"))
+        assert peer.status() == 0x0000
+    assert list(shelf.kept) == ["1.2.3"]
+    assert shelf.calls["abandoned"] == (0 if moment == "begin" else 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(OSError(28, "no space left"), 0xA700), (MemoryError(), 0xA700), (KeyError("a bug"), 0x0110)],
+)
+def test_an_error_of_ours_is_never_a_success(listen, error: Exception, status: int) -> None:
+    """A full disk is 0xA700, a bug is a processing failure; the association goes on."""
+
+    def fail(now: str, request) -> None:
+        if now == "finish" and request.sop_instance_uid == "1.2.666":
+            raise error
+
+    listener, shelf = listen(Shelf(refuse=fail))
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(raw_peer.store("1.2.666", b"a"))
+        assert peer.status() == status
+        peer.send(raw_peer.store("1.2.3", b"b"))
+        assert peer.status() == 0x0000
+    assert list(shelf.kept) == ["1.2.3"]
+
+
+def test_a_class_that_is_not_the_negotiated_one_is_refused(listen) -> None:
+    """A C-STORE-RQ for MR on a presentation context for CT: 0x0122."""
+    listener, shelf = listen()
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(raw_peer.store("1.2.3", b"a", sop_class="1.2.840.10008.5.1.4.1.1.4"))
+        assert peer.status() == 0x0122
+    assert not shelf.kept
+
+
+@pytest.mark.parametrize("last", ["closes", "aborts", "releases"])
+def test_an_instance_that_is_cut_off_leaves_nothing(listen, last: str) -> None:
+    """Half a data set is not kept, however the peer goes."""
+    listener, shelf = listen()
+    whole = raw_peer.store("1.2.3", b"a" * 300_000)
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(whole[: len(whole) // 2])
+        if last != "closes":
+            whole = raw_peer.p_data(
+                raw_peer.pdv(1, 3, raw_peer.command(1, sop_class=raw_peer.CT, sop_instance="1.2.4"))
+            )
+    with RawPeer(listener.port).associated() as peer:
+        if last != "closes":
+            peer.send(whole + raw_peer.p_data(raw_peer.pdv(1, 0, b"half")))
+            peer.send(raw_peer.ABORT if last == "aborts" else raw_peer.RELEASE)
+            peer.read()
+    shelf.wait_for("closed", 2)
+    assert not shelf.kept
+    assert shelf.calls["begun"] == shelf.calls["abandoned"]
+
+
+def test_several_listeners_share_a_port(listen) -> None:
+    """SO_REUSEPORT: connections reach one or the other, and each can stop alone."""
+    first, _ = listen(reuse_port=True)
+    second, shelf = listen(reuse_port=True, port=first.port)
+    assert second.port == first.port
+    first.stop()
+    with RawPeer(second.port).associated() as peer:
+        peer.send(raw_peer.store("1.2.3", b"x"))
+        assert peer.status() == 0
+    assert list(shelf.kept) == ["1.2.3"]
+
+
+def test_stopping_lets_an_instance_finish(listen, streaming: bool) -> None:
+    """An instance that is on its way when the listener stops is kept, and answered, by the streaming sink."""
+    if not streaming:
+        pytest.skip("pynetdicom's own path ends its associations at once")
+    import threading
+
+    writing = threading.Event()
+    listener, shelf = listen(Shelf(refuse=lambda now, _: writing.set() if now == "write" else None))
+    whole = raw_peer.store("1.2.3", b"a" * 100_000)
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(whole[:60_000])
+        assert writing.wait(5)
+        stopping = threading.Thread(target=listener.stop)
+        stopping.start()
+        peer.send(whole[60_000:])
+        assert peer.status() == 0
+        assert peer.read()[0] == 7
+        stopping.join(10)
+    assert shelf.kept["1.2.3"][1] == b"a" * 100_000
