@@ -1,5 +1,7 @@
-# Two stages: the first installs, the second runs as a plain user. Torch is the CPU build.
+# Two stages: the first installs what requirements.lock names, by its hashes; the second runs as a plain user.
+# The CPU build of torch may need an index of its own: --build-arg PIP_EXTRA_INDEX_URL=...
 FROM python:3.11-slim AS build
+ARG PIP_EXTRA_INDEX_URL
 WORKDIR /src
 RUN python -m venv /opt/dicomnode
 COPY requirements.lock ./

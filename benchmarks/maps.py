@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -54,7 +55,7 @@ class Bench:
         self.network = PhaseClassifier(3, width=32).eval().to(device)
         with torch.no_grad():
             for module in self.network.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
                     module.running_var.uniform_(0.5, 1.5)
                     module.weight.uniform_(0.8, 1.2)
         self.network.requires_grad_(False)  # nobody is asked for gradients of weights
@@ -145,7 +146,7 @@ def contenders(bench: Bench) -> list[Contender]:
     for name, run, maps, number in peers:
         if _there(name.replace("-", "_")):
             found.append(Contender(name, number, run))
-            found.append(Contender(f"ours, {name}'s maps", number, lambda maps=maps: bench.ours(maps), name))
+            found.append(Contender(f"ours, {name}'s maps", number, partial(bench.ours, maps), name))
     return found
 
 
@@ -284,9 +285,7 @@ def main() -> int:
         f"{arguments.device}, {arguments.threads} threads, median of {arguments.rounds} interleaved rounds"
     )
     for peer, values in differences(found).items():
-        print(
-            f"{peer}: largest difference {max(values):.0e}, {sum(v > 1e-4 for v in values)} of {len(values)} maps differ"
-        )
+        print(f"{peer}: largest difference {max(values):.0e}; {sum(v > 1e-4 for v in values)} of {len(values)} differ")
     seconds = timed(found, arguments.rounds, arguments.device)
     memory = {c.name: peak_mb(c.name, arguments) for c in found} if arguments.device == "cpu" else {}
     reached = report(found, seconds, memory)

@@ -10,20 +10,22 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dicomnode.config import Settings, load
 from dicomnode.errors import ConfigurationError
-from dicomnode.supervisor import Child, Supervisor
+from dicomnode.supervisor import Child, Supervisor, Tell
 from storage.arrivals import Arrivals
 from storage.associations import Associations
 from storage.audit import Audit
-from storage.database import Database, migrate
+from storage.database import Database, is_gone, migrate
 from storage.errors import SpoolError, StorageError
 from storage.events import Events, NewEvent
 from storage.jobs import Jobs
@@ -32,12 +34,17 @@ from storage.results import ResultStore
 from storage.roles import Roles
 from storage.spool import Spool
 
+if TYPE_CHECKING:
+    from dicomnode.pipeline import JudgeVolume
+
 log = logging.getLogger("dicomnode")
 
 ASSEMBLER_IDLE_SECONDS = 0.5
 WORKER_IDLE_SECONDS = 0.3
 COURIER_IDLE_SECONDS = 0.5
 SIGN_OF_LIFE_SECONDS = 10.0
+ORPHAN_SECONDS = 20.0
+JOB_LOG_SECONDS = 2.0
 
 
 def utc_now() -> datetime:
@@ -85,16 +92,15 @@ class Stores:
 def serve(config: Path | None, role: str | None, *, supervised: bool) -> int:
     """`dicomnode serve`: the whole node, or one role. The exit status is 2 when it cannot work as configured."""
     settings = load(config)
-    _log_to_standard_error(settings.log.level)
+    log_to_standard_error(settings.log.level)
     if role is None:
-        return _serve_all(settings, config)
-    stopped = threading.Event()
-    _stop_on_signals(stopped.set)
-    if supervised:
-        _stop_with_parent(stopped.set)
-    else:
+        from dicomnode.worker import check_bundle
+
+        check_bundle(settings)
+        return supervise(settings, lambda children, tell: Supervisor(children, tell), config)
+    if not supervised:
         prepare(settings)
-    return _run_role(role, settings, stopped)
+    return run_role(role, settings, supervised=supervised)
 
 
 def prepare(settings: Settings) -> Stores:
@@ -115,21 +121,66 @@ def prepare(settings: Settings) -> Stores:
     return stores
 
 
-def _serve_all(settings: Settings, config: Path | None) -> int:
-    from dicomnode.worker import check_bundle
+MakeSupervisor = Callable[[Sequence[Child], Tell], Supervisor]
 
+
+def supervise(settings: Settings, make: MakeSupervisor, config: Path | None) -> int:
+    """All roles, each in a process of its own, until stopped. Raises ConfigurationError before the first one starts."""
     stores = prepare(settings)
+    _wait_for_orphans(stores)
     _check_ports(settings)
     _check_keys(settings)
-    check_bundle(settings)
     _warn_of_open_doors(settings)
     _bury_the_dead(stores, settings, living=())
-    supervisor = Supervisor(_children(settings, config), _teller(stores, settings, lambda: supervisor))
+    supervisor = make(_children(settings, config), _teller(stores, settings, lambda: supervisor))
+    supervisor.watch = _JobLogWatch(settings, supervisor).look
     _stop_on_signals(supervisor.stop)
     log.info("%s listens on %s port %d", settings.node.ae_title, settings.node.host, settings.node.port)
     if settings.web.enabled:
         log.info("pages for administrators: http://%s:%d/", settings.web.host, settings.web.port)
     return supervisor.run()
+
+
+def _wait_for_orphans(stores: Stores) -> None:
+    """After a supervisor was killed its roles end by themselves within seconds: until then the port is theirs."""
+    ends_at = time.monotonic() + ORPHAN_SECONDS
+    while time.monotonic() < ends_at and any(_is_orphan(role.process) for role in Roles(stores.database).all()):
+        time.sleep(0.1)
+
+
+def _is_orphan(process: str) -> bool:
+    """Whether a role of an earlier start ("receiver:4711") still runs, and is none of another node's."""
+    try:
+        command = Path(f"/proc/{process.rpartition(':')[2]}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"--supervised" in command and process.partition(":")[0].encode() in command
+
+
+@dataclass
+class _JobLogWatch:
+    """Makes a new job log when its file was deleted or moved away, and has the receivers fill it from the spool."""
+
+    settings: Settings
+    supervisor: Supervisor
+    looked_at: float = 0.0
+
+    def look(self) -> None:
+        """Every few seconds."""
+        if time.monotonic() - self.looked_at < JOB_LOG_SECONDS:
+            return
+        self.looked_at = time.monotonic()
+        if not is_gone(self.settings.storage.url):
+            return
+        log.error("the job log's file is gone: a new one is made, and what was received is taken in from the spool")
+        try:
+            migrate(self.settings.storage.url)
+        except (StorageError, OSError) as error:
+            log.error("no new job log can be made: %s", error)
+            return
+        for child in self.supervisor.children:
+            if child.name.startswith("receiver") and child.process is not None:
+                child.process.send_signal(signal.SIGTERM)
 
 
 def _children(settings: Settings, config: Path | None) -> list[Child]:
@@ -207,20 +258,29 @@ def _warn_of_open_doors(settings: Settings) -> None:
         )
 
 
-def _run_role(role: str, settings: Settings, stopped: threading.Event) -> int:
+def run_role(role: str, settings: Settings, *, supervised: bool, judge: "JudgeVolume | None" = None) -> int:
+    """One role until it is stopped; its exit status. `judge` stands in for the model that the settings name."""
     from dicomnode.intake import process_name
 
+    stopped = threading.Event()
+    _stop_on_signals(stopped.set)
+    if supervised:
+        _stop_with_parent(stopped.set)
     stores = Stores(settings)
     name = process_name(role)
-    _give_signs_of_life(stores, role, name, stopped)
-    runners: dict[str, Callable[[Stores, str, threading.Event], None]] = {
-        "receiver": _receiver,
-        "assembler": _assembler,
-        "worker": _worker,
-        "courier": _courier,
-        "web": _web,
+    runners: dict[str, Callable[[], None]] = {
+        "receiver": lambda: _receiver(stores, name, stopped),
+        "assembler": lambda: _assembler(stores, stopped),
+        "worker": lambda: _worker(stores, name, stopped, judge),
+        "courier": lambda: _courier(stores, stopped),
+        "web": lambda: _web(stores, stopped),
     }
-    runners[role](stores, name, stopped)
+    try:
+        _give_signs_of_life(stores, role, name, stopped)
+        runners[role]()
+    except StorageError as error:
+        log.error("%s cannot work: %s", role, error)
+        return 1
     return 0
 
 
@@ -230,14 +290,11 @@ def _receiver(stores: Stores, name: str, stopped: threading.Event) -> None:
     from dicomnode.reception import Recorder, reconcile
 
     policy = screening_policy(stores.settings)
-    rebuilt = reconcile(stores.spool, stores.arrivals, policy)
-    if rebuilt:
-        log.warning("%d arrivals were rebuilt from the spool", rebuilt)
     ledger = Ledger(stores.arrivals, Associations(stores.database), Audit(stores.database), name)
     recorder = Recorder(ledger.write, lambda: _tell_rebuilt(reconcile(stores.spool, stores.arrivals, policy)))
-    recorder.start()
     intake = NodeIntake(stores.spool, stores.outbox, policy, recorder.put, utc_now)
     open_listeners = [listener.start() for listener in listeners(stores.settings, intake)]
+    recorder.start()
     stopped.wait()
     for listener in open_listeners:
         listener.stop()
@@ -245,10 +302,11 @@ def _receiver(stores: Stores, name: str, stopped: threading.Event) -> None:
 
 
 def _tell_rebuilt(count: int) -> None:
-    log.warning("the recorder was overrun: %d arrivals were rebuilt from the spool", count)
+    if count:
+        log.warning("%d arrivals were rebuilt from the spool", count)
 
 
-def _assembler(stores: Stores, name: str, stopped: threading.Event) -> None:
+def _assembler(stores: Stores, stopped: threading.Event) -> None:
     from dicomnode.destinations import counter
     from dicomnode.roles import Assembler, repeat
     from dicomnode.series.assembly import Rules
@@ -261,20 +319,21 @@ def _assembler(stores: Stores, name: str, stopped: threading.Event) -> None:
     repeat(assembler, stopped, ASSEMBLER_IDLE_SECONDS)
 
 
-def _worker(stores: Stores, name: str, stopped: threading.Event) -> None:
+def _worker(stores: Stores, name: str, stopped: threading.Event, judge: "JudgeVolume | None") -> None:
     from dicomnode import worker
     from dicomnode.roles import Worker, WorkPolicy, repeat
 
     settings = stores.settings
     worker.limit_memory(settings.analyse.memory_limit_bytes)
-    worker.phase_bundle(settings)
+    if judge is None:
+        worker.phase_bundle(settings)
     role = Worker(
         jobs=stores.jobs,
         arrivals=stores.arrivals,
         outbox=stores.outbox,
         spool=stores.spool,
         results=stores.results,
-        judge=worker.judge_with(settings),
+        judge=judge or worker.judge_with(settings),
         options=worker.result_options(settings),
         limits=worker.part_limits(settings),
         context=lambda job: worker.result_context(job.created_at, job.generation),
@@ -290,7 +349,7 @@ def _worker(stores: Stores, name: str, stopped: threading.Event) -> None:
     repeat(role, stopped, WORKER_IDLE_SECONDS)
 
 
-def _courier(stores: Stores, name: str, stopped: threading.Event) -> None:
+def _courier(stores: Stores, stopped: threading.Event) -> None:
     from dicomnode.destinations import couriers
     from dicomnode.roles import repeat
 
@@ -305,7 +364,7 @@ def _courier(stores: Stores, name: str, stopped: threading.Event) -> None:
         thread.join()
 
 
-def _web(stores: Stores, name: str, stopped: threading.Event) -> None:
+def _web(stores: Stores, stopped: threading.Event) -> None:
     from dicomnode.pages import serve_pages
 
     serve_pages(stores, stopped)
@@ -351,7 +410,8 @@ def _stop_with_parent(stop: Callable[[], None]) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _log_to_standard_error(level: str) -> None:
+def log_to_standard_error(level: str) -> None:
+    """Where a service manager or a container engine looks for it."""
     logging.basicConfig(
         stream=sys.stderr,
         level=level.upper(),

@@ -6,11 +6,13 @@ may be lost in a crash: `reconcile` makes it again from the spool.
 
 import hashlib
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from dicomnode.errors import Refuse
@@ -29,8 +31,8 @@ from dicomnode.series.header import (
 )
 from dicomnode.series.screening import Policy, screen
 from storage.arrivals import Arrival, Arrivals
-from storage.errors import SpoolFull, SpoolUnwritable
-from storage.spool import Kept, Located, Spool
+from storage.errors import DatabaseRefused, SpoolFull, SpoolUnwritable, StorageError
+from storage.spool import Kept, Spool
 from storage.states import Disposition
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,14 @@ OUT_OF_RESOURCES = 0xA700
 """PS3.4 Table B.2-1: Refused: Out of Resources."""
 FIRST_SCAN_BYTES = 16 << 10
 LAST_SCAN_BYTES = 4 << 20
+META_BYTES = 8 << 10
+"""More than preamble and file meta information take."""
+READ_BYTES = 1 << 20
+REBUILT_AT_ONCE = 500
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
+"""Between attempts to write to a database that cannot be written."""
+LARGEST_NUMBER = 2**31 - 1
+"""A column of numbers holds no more in every database."""
 
 
 class Request(Protocol):
@@ -195,16 +205,25 @@ def arrival(
         received_at=at,
         association_token=token,
         calling_aet=calling_aet,
-        modality=header.modality,
-        patient_id=header.patient_id,
-        accession_number=header.accession_number,
-        series_description=header.series_description,
-        series_number=header.series_number,
-        instance_number=header.instance_number,
+        modality=_text(header.modality),
+        patient_id=_text(header.patient_id),
+        accession_number=_text(header.accession_number),
+        series_description=_text(header.series_description),
+        series_number=_number(header.series_number),
+        instance_number=_number(header.instance_number),
         # A file that was kept under another policy stays: it is set aside now.
         disposition=Disposition.SET_ASIDE if screening.refusal else Disposition(screening.disposition),
         disposition_reason=screening.reason or None,
     )
+
+
+def _text(value: str) -> str:
+    """A peer may send what not every database takes."""
+    return value.replace("\0", " ")
+
+
+def _number(value: int | None) -> int | None:
+    return value if value is not None and abs(value) <= LARGEST_NUMBER else None
 
 
 def reconcile(spool: Spool, arrivals: Arrivals, policy: Policy) -> int:
@@ -212,41 +231,48 @@ def reconcile(spool: Spool, arrivals: Arrivals, policy: Policy) -> int:
 
     A file that is no DICOM object, put there by hand, is left alone and told.
     """
-    located = {str(place.path): place for place in spool.walk()}
     found: list[Arrival] = []
     written = 0
-    for path in arrivals.unknown(located):
+    for path in arrivals.unknown(str(place.path) for place in spool.walk()):
         try:
-            found.append(_rebuilt(spool, located[path], policy))
+            found.append(_rebuilt(spool, path, policy))
         except MalformedHeader as error:
             log.warning("a file in the spool is no instance: %s", error)
-        if len(found) >= 500:
+        except FileNotFoundError:
+            continue
+        if len(found) >= REBUILT_AT_ONCE:
             written += arrivals.record_many(found)
             found = []
     return written + arrivals.record_many(found)
 
 
-def _rebuilt(spool: Spool, place: Located, policy: Policy) -> Arrival:
+def _rebuilt(spool: Spool, path: str, policy: Policy) -> Arrival:
     """The row of a file that lies in the spool; when it was received is when it was last written to."""
-    path = spool.absolute(place.path)
-    header = read_file_header(path)
-    content = path.read_bytes()
-    dataset = memoryview(content)[read_file_meta(content)[1] :]
-    kept = Kept(place.path, hashlib.sha256(dataset).hexdigest(), len(dataset), duplicate=False)
-    return arrival(header, kept, policy, datetime.fromtimestamp(place.modified, UTC))
+    place = spool.absolute(path)
+    header = read_file_header(place)
+    found = hashlib.sha256()
+    with place.open("rb") as file:
+        start = read_file_meta(file.read(META_BYTES))[1]
+        file.seek(start)
+        while block := file.read(READ_BYTES):
+            found.update(block)
+        size = file.tell() - start
+        received_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+    return arrival(header, Kept(Path(path), found.hexdigest(), size, duplicate=False), policy, received_at)
 
 
 class Recorder:
     """Writes the ledger behind the receivers' backs: many rows in one transaction, in the order they came.
 
+    It begins with `catch_up`, for what an earlier process left unwritten, and so needs no database to be started.
     The queue is bounded. When the database stays away for so long that it fills up, rows are dropped and made again
-    by `reconcile`, which is cheaper than a receiver that stops to promise.
+    by another `catch_up`, which is cheaper than a receiver that stops to promise.
     """
 
-    def __init__(self, write: Callable[[Sequence[object]], None], on_overflow: Callable[[], None], limit: int = 50_000):
-        self._write, self._on_overflow = write, on_overflow
+    def __init__(self, write: Callable[[Sequence[object]], None], catch_up: Callable[[], None], limit: int = 50_000):
+        self._write, self._catch_up = write, catch_up
         self._queue: queue.Queue[object | None] = queue.Queue(limit)
-        self._dropped = False
+        self._behind = True
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
@@ -258,21 +284,29 @@ class Recorder:
         try:
             self._queue.put_nowait(row)
         except queue.Full:
-            self._dropped = True
+            self._behind = True
 
     def stop(self, timeout_seconds: float = 10.0) -> None:
-        """Writes what is left and ends."""
-        self._queue.put(None)
+        """Writes what is left and ends; what a database that is away keeps from being written is made again later."""
+        try:
+            self._queue.put(None, timeout=timeout_seconds)
+        except queue.Full:
+            return
         self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
-        pause = threading.Event()
-        while True:
+        rows: list[object | None] = []
+        while not rows or rows[-1] is not None:
+            self._insist([])
             rows = self._take()
-            while rows and not self._written([row for row in rows if row is not None]):
-                pause.wait(0.5)
-            if rows and rows[-1] is None:
-                return
+            self._insist([row for row in rows if row is not None])
+
+    def _insist(self, rows: list[object]) -> None:
+        """Until they are written."""
+        wait, pause = threading.Event(), FIRST_PAUSE_SECONDS
+        while not self._written(rows):
+            wait.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _take(self) -> list[object | None]:
         rows = [self._queue.get()]
@@ -288,12 +322,31 @@ class Recorder:
         try:
             if rows:
                 self._write(rows)
-            if self._dropped and self._queue.empty():
-                self._dropped = False
-                self._on_overflow()
-        except Exception:
-            log.exception("the job log cannot be written; trying again")
+            if self._behind and self._queue.empty():
+                self._behind = False
+                self._caught_up()
+        except (DatabaseRefused, ValueError):
+            return self._written_one_by_one(rows)
+        except StorageError as error:
+            log.error("the job log cannot be written, and is tried again: %s", error)
             return False
+        except Exception:
+            log.exception("the job log cannot be written, and is tried again")
+            return False
+        return True
+
+    def _caught_up(self) -> None:
+        try:
+            self._catch_up()
+        except BaseException:
+            self._behind = True
+            raise
+
+    def _written_one_by_one(self, rows: list[object]) -> bool:
+        """One row that the database refuses must not hold up those behind it."""
+        if len(rows) > 1:
+            return all([self._written([row]) for row in rows])
+        log.exception("a row is left out of the job log: the database refuses it")
         return True
 
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 30.0
@@ -22,13 +23,34 @@ Tell = Callable[[str, str], None]
 """tell(role name, what happened)."""
 
 
+class Process(Protocol):
+    """A running child, as `subprocess.Popen` has it."""
+
+    pid: int
+    returncode: int | Any
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
+
+
+Spawn = Callable[[Sequence[str]], Process]
+"""spawn(command) -> the process; its standard input ends when the supervisor does."""
+
+
+def start_program(command: Sequence[str]) -> Process:
+    """A program of its own, in a session of its own."""
+    return subprocess.Popen(list(command), stdin=subprocess.PIPE, start_new_session=True)
+
+
 @dataclass
 class Child:
     """One role's process, and its history."""
 
     name: str
     command: Sequence[str]
-    process: "subprocess.Popen[bytes] | None" = None
+    process: Process | None = None
     started_at: float = 0.0
     next_start_at: float = 0.0
     failures: int = 0
@@ -42,6 +64,10 @@ class Supervisor:
     tell: Tell
     clock: Callable[[], float] = time.monotonic
     grace_seconds: float = 20.0
+    longest_pause_seconds: float = LONGEST_PAUSE_SECONDS
+    spawn: Spawn = start_program
+    watch: Callable[[], None] = lambda: None
+    """Looks after what the children share; called with each step."""
     stopping: bool = field(default=False, init=False)
     exit_status: int = field(default=0, init=False)
 
@@ -50,6 +76,7 @@ class Supervisor:
         try:
             while not self.stopping:
                 self.step()
+                self.watch()
                 time.sleep(poll_seconds)
         finally:
             self._stop_all()
@@ -70,7 +97,7 @@ class Supervisor:
         self.stopping = True
 
     def _start(self, child: Child) -> None:
-        child.process = subprocess.Popen(list(child.command), stdin=subprocess.PIPE, start_new_session=True)
+        child.process = self.spawn(child.command)
         child.started_at = self.clock()
         self.tell(child.name, f"started as process {child.process.pid}")
 
@@ -83,7 +110,7 @@ class Supervisor:
             return
         healthy = self.clock() - child.started_at >= HEALTHY_SECONDS
         child.failures = 0 if healthy else child.failures + 1
-        pause = pause_seconds(child.failures)
+        pause = pause_seconds(child.failures, self.longest_pause_seconds)
         child.next_start_at = self.clock() + pause
         self.tell(child.name, f"{cause_of_death(status)}; starts again in {pause:.1f} s")
 
@@ -103,9 +130,9 @@ class Supervisor:
                 child.process.wait()
 
 
-def pause_seconds(failures: int) -> float:
+def pause_seconds(failures: int, longest: float = LONGEST_PAUSE_SECONDS) -> float:
     """Pause before the next start after so many early deaths in a row."""
-    return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 12)) if failures else 0.0
+    return min(longest, FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 12)) if failures else 0.0
 
 
 def cause_of_death(status: int) -> str:

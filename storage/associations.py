@@ -50,10 +50,12 @@ class Associations:
     def opened(
         self, token: str, *, calling_aet: str, called_aet: str, address: str, process: str, now: datetime
     ) -> None:
-        """A peer's association was accepted."""
+        """A peer's association was accepted; said twice, it counts once."""
         row = {"calling_aet": calling_aet, "called_aet": called_aet, "address": address, "process": process}
+        known = select(AssociationRow.id).where(AssociationRow.token == token)
         with self._database.writing() as connection:
-            connection.execute(insert(AssociationRow).values(token=token, opened_at=now, outcome="", **row))
+            if connection.execute(known).first() is None:
+                connection.execute(insert(AssociationRow).values(token=token, opened_at=now, outcome="", **row))
 
     def closed(self, token: str, outcome: str, *, now: datetime) -> None:
         """It ended; a second end is ignored."""

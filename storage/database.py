@@ -7,6 +7,7 @@ database comes in by its URL; its driver brings its own locking.
 A `Database` may be carried over a fork: the child drops the parent's connections unused.
 """
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -132,6 +133,8 @@ def migrate(url: str) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with translated(where):
         engine = _engine(parsed, "rwc", BUSY_SECONDS)
+        if path := _file_of(parsed):
+            _make_file(path)
         try:
             with engine.execution_options(writing=True).begin() as connection:
                 config.attributes["connection"] = connection
@@ -152,7 +155,48 @@ def _engine(url: URL, mode: str, busy_seconds: float) -> Engine:
     path = Path(url.database).absolute()
     engine = create_engine(url, creator=lambda: _connect(path, mode, busy_seconds), poolclass=QueuePool)
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "connect", lambda _, record: record.info.update(file=_identity(path)))
+    event.listen(engine, "checkout", lambda _, record, __: _check_identity(path, record.info["file"]))
     return engine
+
+
+def _file_of(url: URL) -> Path | None:
+    """The database's file; None where it is a server's."""
+    return Path(url.database).absolute() if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def is_gone(url: str) -> bool:
+    """Whether the database's file is not there (any more)."""
+    path = _file_of(make_url(url))
+    return path is not None and not path.exists()
+
+
+def _make_file(path: Path) -> None:
+    """An empty file where there is none. What an earlier one left beside it must not be taken for the new one's log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if not path.exists():
+            for suffix in ("-wal", "-shm", "-journal"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            path.touch()
+    finally:
+        os.close(folder)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _check_identity(path: Path, opened: tuple[int, int] | None) -> None:
+    """A connection to a file that was deleted or replaced writes into nowhere: it is dropped, and another one made."""
+    if _identity(path) != opened:
+        raise exc.DisconnectionError(f"{path} is another file now")
 
 
 def _connect(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:

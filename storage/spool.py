@@ -260,20 +260,27 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def _entries(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
+    """What lies in a folder; nothing, when it is gone meanwhile."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        yield from entries
+
+
 def _folders(root: Path) -> Iterator["os.DirEntry[str]"]:
-    with os.scandir(root) as entries:
-        for entry in entries:
-            if UID_PATTERN.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                yield entry
+    for entry in _entries(root):
+        if UID_PATTERN.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+            yield entry
 
 
 def _instances(study_uid: str, series: "os.DirEntry[str]") -> Iterator[Located]:
-    with os.scandir(series.path) as entries:
-        for entry in entries:
-            match = NAME_PATTERN.fullmatch(entry.name)
-            if match is None or not entry.is_file(follow_symlinks=False):
-                continue
+    for entry in _entries(series.path):
+        match = NAME_PATTERN.fullmatch(entry.name)
+        if match is None or not entry.is_file(follow_symlinks=False):
+            continue
+        try:
             found = entry.stat()
-            path = Path(study_uid, series.name, entry.name)
-            uids = (study_uid, series.name, match["sop"])
-            yield Located(path, *uids, match["digest16"], found.st_size, found.st_mtime)
+        except FileNotFoundError:
+            continue
+        path = Path(study_uid, series.name, entry.name)
+        uids = (study_uid, series.name, match["sop"])
+        yield Located(path, *uids, match["digest16"], found.st_size, found.st_mtime)

@@ -108,5 +108,5 @@ def _number(value: bytes | None) -> int | None:
 
 def _uid(value: bytes | None) -> str | None:
     """Any printable ASCII text of 1 to 64 characters: whether it is a UID is for the receiver of it to say."""
-    text = (value or b"").rstrip(b"\0 ")
-    return text.decode("ascii") if 0 < len(text) <= 64 and all(32 < byte < 127 for byte in text) else None
+    text = (value or b"").rstrip(b"\0 ").decode("ascii", "replace")
+    return text if 0 < len(text) <= 64 and text.isascii() and text.isprintable() else None

@@ -5,6 +5,7 @@ decoded. Only where a peer takes an uncompressed data set in no other way is it 
 """
 
 import struct
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
@@ -29,6 +30,9 @@ _CONVERTIBLE = frozenset((*PLAIN, str(DeflatedExplicitVRLittleEndian)))
 """Transfer syntaxes between which only VRs and deflation differ; the bytes of pixel data stay as they are."""
 
 _FRAGMENT_BYTES = 131_072
+_MOST_LOSSES = 3
+"""Associations that a batch may lose before the rest of it is left for later."""
+
 _HEADER = struct.Struct(">BBLLBB")
 
 
@@ -87,23 +91,28 @@ def _read(item: Item) -> _Encoded | Answer:
 
 
 def _send_batch(destination: Destination, batch: list[_Encoded]) -> Iterator[tuple[Item, Answer]]:
-    waiting = iter(batch)
-    try:
-        with association(destination, _proposals(batch)) as assoc:
-            for number, encoded in enumerate(waiting):
-                try:
-                    answer = _send_one(assoc, encoded, number % 0xFFFF + 1)
-                except (_Gone, OSError) as error:
-                    later = Answer(Outcome.LATER, None, f"the association was lost: {error}")
-                    yield encoded.item, later
-                    break
-                yield encoded.item, answer
-    except NoAssociation as error:
-        later = error.answer
+    """One association; after an instance at which it was lost, another one for the rest: that one may be to blame."""
+    waiting = deque(batch)
+    losses = 0
+    while waiting:
+        try:
+            with association(destination, _proposals(waiting)) as assoc:
+                while waiting:
+                    answer = _send_one(assoc, waiting[0], len(waiting))
+                    yield waiting.popleft().item, answer
+        except NoAssociation as error:
+            later = error.answer
+            break
+        except (_Gone, OSError) as error:
+            later = Answer(Outcome.LATER, None, f"the association was lost: {error}")
+            yield waiting.popleft().item, later
+            losses += 1
+            if losses == _MOST_LOSSES:
+                break
     yield from ((encoded.item, later) for encoded in waiting)
 
 
-def _proposals(batch: list[_Encoded]) -> list[tuple[str, tuple[str, ...]]]:
+def _proposals(batch: Iterable[_Encoded]) -> list[tuple[str, tuple[str, ...]]]:
     """Each SOP class with the transfer syntax of its files alone, and with those that they could be converted to."""
     wanted = dict.fromkeys((encoded.item[0], encoded.transfer_syntax_uid) for encoded in batch)
     exact = [(sop_class, (syntax,)) for sop_class, syntax in wanted]
@@ -111,11 +120,12 @@ def _proposals(batch: list[_Encoded]) -> list[tuple[str, tuple[str, ...]]]:
     return exact + [(sop_class, PLAIN) for sop_class in classes]
 
 
-def _send_one(assoc: InlineAssociation, encoded: _Encoded, message_id: int) -> Answer:
+def _send_one(assoc: InlineAssociation, encoded: _Encoded, number: int) -> Answer:
     context = _context(assoc, encoded)
     if context is None:
         name = UID(encoded.transfer_syntax_uid).name
         return Answer(Outcome.REJECTED, None, f"the peer does not accept {UID(encoded.item[0]).name} in {name}")
+    message_id = number & 0xFFFF
     request = C_STORE()
     request.MessageID, request.Priority = message_id, 2
     request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = encoded.item[0], encoded.item[1]
@@ -160,8 +170,11 @@ def _send_command(assoc: InlineAssociation, request: C_STORE, context_id: int) -
 
 
 def _send_data(assoc: InlineAssociation, context_id: int, data: BufferedReader | BytesIO) -> None:
-    """P-DATA-TF PDUs no longer than the peer takes (PS3.8 D.1), each with one item; the last one says so."""
-    most = min(assoc.dimse.maximum_pdu_size or _FRAGMENT_BYTES, _FRAGMENT_BYTES) - 6
+    """P-DATA-TF PDUs no longer than the peer takes (PS3.8 D.1), each with one item; the last one says so.
+
+    Fragments have even lengths (PS3.8 9.3.1); a deflated stream that has not gets the NULL of PS3.5 A.5.
+    """
+    most = (min(assoc.dimse.maximum_pdu_size or _FRAGMENT_BYTES, _FRAGMENT_BYTES) - 6) & ~1
     connection = assoc.dul.socket.socket
     if connection is None:
         raise _Gone("closed by the peer")
@@ -169,6 +182,9 @@ def _send_data(assoc: InlineAssociation, context_id: int, data: BufferedReader |
     count = data.readinto(memoryview(pair[0])[_HEADER.size :])
     while True:
         following = data.readinto(memoryview(pair[1])[_HEADER.size :]) if count else 0
+        if count % 2:
+            pair[0][_HEADER.size + count] = 0
+            count += 1
         _HEADER.pack_into(pair[0], 0, P_DATA_TF, 0, count + 6, count + 2, context_id, 0 if following else 2)
         connection.sendall(memoryview(pair[0])[: _HEADER.size + count])
         if not following:

@@ -36,6 +36,7 @@ SMALLEST_PDU_CAP = 131_072
 
 _LINGER_SECONDS = 1.0
 
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -186,7 +187,7 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
         raise Offence(what)
 
     def linger(self) -> None:
-        """Nothing more from us; the peer gets a moment to read what it was sent last, for closing on unread bytes resets."""
+        """Nothing more from us; the peer gets a moment to read what was sent last: closing on unread bytes resets."""
         if self.socket is None:
             return
         ends_at = time.monotonic() + _LINGER_SECONDS
@@ -198,9 +199,13 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
 
     def _acknowledge(self) -> None:
         """Linux forgets TCP_QUICKACK; a sender under Nagle's algorithm waits 40 ms for each delayed acknowledgement."""
-        if _QUICKACK is not None and self.socket is not None:
-            with contextlib.suppress(OSError):
-                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        if _QUICKACK is None or self.socket is None or self.socket.family not in _INTERNET:
+            return
+        # Not contextlib.suppress: this runs for each piece that is read.
+        try:  # noqa: SIM105
+            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        except OSError:
+            pass
 
     def _shutdown_socket(self) -> None:
         """Closed even where shutting down fails: pynetdicom's own leaves the descriptor open after a reset."""

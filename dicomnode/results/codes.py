@@ -174,10 +174,12 @@ ACQUISITION_EQUIPMENT = Concept("109101", "DCM", "Acquisition Equipment")
 PROCESSING_EQUIPMENT = Concept("109102", "DCM", "Processing Equipment")
 SOURCE_IMAGE = Concept("121322", "DCM", "Source image for image processing operation")
 
-# Options: TID 2010 and CID 7010, CID 7150 to 7203 for segmentation and parametric map.
-OF_INTEREST = Concept("113000", "DCM", "Of Interest", "Von Interesse")
-KEY_OBJECT_DESCRIPTION = Concept("113012", "DCM", "Key Object Description", "Beschreibung")
-ANATOMICAL_STRUCTURE = Concept("91723000", "SCT", "Anatomical Structure", "Anatomische Struktur")
+# Options: TID 2010 with CID 7010 for key objects; CID 7203 for derivation, CID 7150 for segments.
+OF_INTEREST = Concept("113000", "DCM", "Of Interest")
+KEY_OBJECT_DESCRIPTION = Concept("113012", "DCM", "Key Object Description")
+CALCULATION = Concept("112187", "DCM", "Unspecified method of calculation")
+SEGMENTATION = Concept("113076", "DCM", "Segmentation")
+ANATOMICAL_STRUCTURE = Concept("91723000", "SCT", "Anatomical Structure")
 QUANTITY = Concept("246205007", "SCT", "Quantity")
 
 ORGANS: Mapping[str, Concept] = {

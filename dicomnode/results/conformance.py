@@ -103,7 +103,8 @@ def _walk(dataset: Dataset, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 
 _BY_VALUE_TYPE = frozenset({"sr-document-content"})
 """Modules whose tables are unions of macros that depend on Value Type; `_sr_tree` checks what they hold."""
-_NOT_TABLED = frozenset({"image-pixel", "floating-point-image-pixel", "presentation-state-relationship"})
+_GROUPS = "functional-groups"
+"""Functional groups may be shared or per frame and each macro has its own usage; `_frames` checks those we write."""
 
 
 def _modules(dataset: Dataset, known: Known) -> Iterator[str]:
@@ -115,10 +116,10 @@ def _modules(dataset: Dataset, known: Known) -> Iterator[str]:
         return
     for module, usage in modules:
         if usage == "M" and module not in _BY_VALUE_TYPE:
-            yield from _attributes(dataset, module, ())
+            yield from _attributes(dataset, module, (), nested=not module.endswith(_GROUPS))
 
 
-def _attributes(item: Dataset, module: str, path: tuple[str, ...]) -> Iterator[str]:
+def _attributes(item: Dataset, module: str, path: tuple[str, ...], nested: bool = True) -> Iterator[str]:
     for attribute in standard.at_path(module, path):
         where = ".".join((*path, attribute.keyword))
         present = attribute.keyword in item
@@ -126,7 +127,7 @@ def _attributes(item: Dataset, module: str, path: tuple[str, ...]) -> Iterator[s
             yield f"{module}: {where} (type {attribute.type}) is missing"
         elif present and attribute.type in ("1", "1C") and _is_empty(item[attribute.keyword]):
             yield f"{module}: {where} (type {attribute.type}) is empty"
-        elif present and item[attribute.keyword].VR == "SQ":
+        elif present and nested and item[attribute.keyword].VR == "SQ":
             for child in item[attribute.keyword].value:
                 yield from _attributes(child, module, (*path, attribute.keyword))
 
@@ -217,6 +218,21 @@ def _pixels(dataset: Dataset, known: Known) -> Iterator[str]:
     expected = -(-int(dataset.Rows) * int(dataset.Columns) * bits // 8)
     if len(dataset[keyword].value) != expected + expected % 2:
         yield f"{keyword} has {len(dataset[keyword].value)} bytes, expected {expected + expected % 2}"
+
+
+def _frames(dataset: Dataset, known: Known) -> Iterator[str]:
+    """Each frame of a multi-frame object has its functional groups; where they have planes, each has a position."""
+    groups = dataset.get("PerFrameFunctionalGroupsSequence")
+    if groups is None:
+        return
+    if len(groups) != int(dataset.NumberOfFrames):
+        yield f"{len(groups)} functional groups for {dataset.NumberOfFrames} frames"
+    if any(not group.get("PlanePositionSequence") for group in groups):
+        yield "a frame has no Plane Position"
+    for macro in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+        shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+        if macro not in shared and any(macro not in group for group in groups):
+            yield f"{macro} is neither shared nor in every frame"
 
 
 def _values(dataset: Dataset, known: Known) -> Iterator[str]:
@@ -310,6 +326,7 @@ RULES: dict[str, Rule] = {
     "code.known": _codes,
     "private.none": _private,
     "pixel.length": _pixels,
+    "frame.groups": _frames,
     "value.form": _values,
     "text.utf-8": _text,
     "encoding": _encoding,

@@ -177,8 +177,9 @@ def _write_series(dataset: Dataset, setting: Setting, kind: str, modality: str) 
     dataset.SeriesNumber = SERIES_NUMBERS[kind] + number + 1000 * (setting.context.part_index % 10)
     dataset.SeriesDescription = f"{setting.answer} {setting.series_name} {setting.flag}"[:64].rstrip()
     dataset.SeriesDate, dataset.SeriesTime = date_of(setting), time_of(setting)
-    # Without a body part every validator asks for Laterality (2C); an abdomen has none.
-    dataset.BodyPartExamined = setting.study.get("BodyPartExamined") or "ABDOMEN"
+    if modality not in ("SR", "KO", "DOC"):
+        # Without a body part every validator asks for Laterality (2C); an abdomen has none.
+        dataset.BodyPartExamined = setting.study.get("BodyPartExamined") or "ABDOMEN"
 
 
 def _write_equipment(dataset: Dataset, setting: Setting) -> None:

@@ -28,10 +28,11 @@ def compose(
     """
     words = Words(options.language)
     setting = open_setting(headers, options, context, findings.model, words.answer(findings), words.flag(findings))
+    drawn = pictures or _drawn_here()
     made = [
-        *capture.compose(findings, volume, setting, pictures or _drawn_here()),
+        *capture.compose(findings, volume, setting, drawn),
         report.compose(findings, volume, setting),
-        *_optional(findings, volume, setting),
+        *_optional(findings, volume, setting, drawn),
     ]
     conformance.require(made, headers)
     return made
@@ -52,9 +53,29 @@ def compose_declined(
     return made
 
 
-def _optional(findings: Findings, volume: Volume, setting: Setting) -> Iterator[ResultObject]:
+def _optional(findings: Findings, volume: Volume, setting: Setting, pictures: Pictures) -> Iterator[ResultObject]:
     """The kinds that are off by default; each module is loaded only where it is asked for."""
-    return iter(())
+    options = setting.options
+    if options.parametric_map:
+        from dicomnode.results import parametric_map
+
+        yield from parametric_map.compose(findings, setting)
+    if options.segmentation:
+        from dicomnode.results import segmentation
+
+        yield from segmentation.compose(findings, setting)
+    if options.key_object_selection:
+        from dicomnode.results import key_objects
+
+        yield from key_objects.compose(findings, setting)
+    if options.presentation_state:
+        from dicomnode.results import presentation_state
+
+        yield from presentation_state.compose(findings, volume, setting)
+    if options.pdf:
+        from dicomnode.results import pdf
+
+        yield pdf.compose(pictures.summary(findings, volume, capture.caption_of(setting)), setting)
 
 
 def _drawn_here() -> Pictures:

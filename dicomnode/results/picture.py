@@ -7,7 +7,7 @@ from pydicom.errors import InvalidDicomError
 
 
 def picture(encoded: bytes) -> bytes | None:
-    """PNG of an uncompressed RGB Part 10 file; None for an object that is no such picture. Of several frames the first."""
+    """PNG of an uncompressed RGB Part 10 file, of several frames the first; None for what is no such picture."""
     from PIL import Image
 
     try:

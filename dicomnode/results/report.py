@@ -28,16 +28,15 @@ from dicomnode.results import codes, regions, uids
 from dicomnode.results.codes import Concept
 from dicomnode.results.envelope import (
     Setting,
-    Source,
     algorithm_name,
     algorithm_version,
     device_uid,
     encode,
     envelope,
-    reference,
     scheme_items,
 )
-from dicomnode.results.options import MANUFACTURER, InstanceReference, ResultObject
+from dicomnode.results.evidence import evidence_in, predecessor
+from dicomnode.results.options import MANUFACTURER, ResultObject
 from dicomnode.results.reading import ReportedFindings, read
 from dicomnode.results.wording import Words
 from inference.findings import Findings, MapScore, OrganMeasurement, SliceEvidence, SliceMap
@@ -86,11 +85,11 @@ def _document(root: Any, setting: Setting) -> Dataset:
     dataset.VerificationFlag = "UNVERIFIED"
     dataset.PerformedProcedureCodeSequence = []
     dataset.ReferencedPerformedProcedureStepSequence = []
-    evidence = evidence_of(root, setting)
-    if evidence:
-        dataset.CurrentRequestedProcedureEvidenceSequence = evidence
+    referred = evidence_in(root, setting)
+    if referred:
+        dataset.CurrentRequestedProcedureEvidenceSequence = referred
     if setting.context.predecessor is not None:
-        dataset.PredecessorDocumentsSequence = [_predecessor(setting.context.predecessor)]
+        dataset.PredecessorDocumentsSequence = [predecessor(setting.context.predecessor)]
     schemes = scheme_items(sorted(schemes_of(root)))
     if schemes:
         dataset.CodingSchemeIdentificationSequence = schemes
@@ -206,19 +205,19 @@ def _group(
 
 
 def _evaluations(findings: Findings, setting: Setting) -> Any:
-    """Qualitative Evaluations, TID 1500 rows 12 to 14: what is said in codes and words."""
-    items = [_text(codes.INTENDED_USE, Words(setting.options.language).intended_use)]
-    if findings.reason:
-        items.append(_text(codes.REASON, findings.reason))
+    """Qualitative Evaluations, TID 1500 rows 12 to 14: codes first, then words, for the order of rows counts."""
+    header = findings.header
+    items = []
+    if header is not None and header.contrast is not None:
+        items.append(_evaluation(codes.HEADER_CONTRAST, codes.YES if header.contrast else codes.NO))
+    if header is not None and header.phase is not None:
+        items.append(_evaluation(codes.HEADER_PHASE, codes.PHASES[header.phase]))
     if findings.disagreement:
         items.append(_text(codes.DISAGREEMENT, findings.disagreement))
-    header = findings.header
-    if header is not None:
-        if header.contrast is not None:
-            items.append(_evaluation(codes.HEADER_CONTRAST, codes.YES if header.contrast else codes.NO))
-        if header.phase is not None:
-            items.append(_evaluation(codes.HEADER_PHASE, codes.PHASES[header.phase]))
-        items.extend(_text(codes.HEADER_EVIDENCE, line) for line in header.evidence)
+    if findings.reason:
+        items.append(_text(codes.REASON, findings.reason))
+    items.extend(_text(codes.HEADER_EVIDENCE, line) for line in (header.evidence if header is not None else ()))
+    items.append(_text(codes.INTENDED_USE, Words(setting.options.language).intended_use))
     return _container(codes.QUALITATIVE, items)
 
 
@@ -324,46 +323,3 @@ def schemes_of(item: Dataset) -> set[str]:
     """Designators of all coding schemes used in a content tree."""
     found = {item.CodingSchemeDesignator} if "CodingSchemeDesignator" in item else set()
     return found.union(*(schemes_of(child) for element in item if element.VR == "SQ" for child in element.value))
-
-
-def evidence_of(root: Dataset, setting: Setting) -> list[Dataset]:
-    """Current Requested Procedure Evidence: what the content refers to, once each, under its series.
-
-    highdicom compares every instance of the evidence with every reference; here only what is referred to is listed.
-    """
-    known = {source.sop_instance_uid: source for source in setting.sources}
-    by_series: dict[str, dict[str, Source]] = {}
-    for uid in _referenced(root):
-        source = known[uid]
-        by_series.setdefault(str(source.header.SeriesInstanceUID), {})[uid] = source
-    return [_hierarchy(str(setting.study.StudyInstanceUID), by_series)] if by_series else []
-
-
-def _hierarchy(study_uid: str, by_series: dict[str, dict[str, Source]]) -> Dataset:
-    item = Dataset()
-    item.StudyInstanceUID = study_uid
-    item.ReferencedSeriesSequence = []
-    for series_uid, sources in by_series.items():
-        series = Dataset()
-        series.SeriesInstanceUID = series_uid
-        series.ReferencedSOPSequence = [reference(s.sop_class_uid, s.sop_instance_uid) for s in sources.values()]
-        item.ReferencedSeriesSequence.append(series)
-    return item
-
-
-def _referenced(item: Dataset) -> Iterator[str]:
-    if "ReferencedSOPInstanceUID" in item:
-        yield str(item.ReferencedSOPInstanceUID)
-    for element in item:
-        if element.VR == "SQ":
-            for child in element.value:
-                yield from _referenced(child)
-
-
-def _predecessor(earlier: InstanceReference) -> Dataset:
-    series, item = Dataset(), Dataset()
-    series.SeriesInstanceUID = earlier.series_uid
-    series.ReferencedSOPSequence = [reference(earlier.sop_class_uid, earlier.sop_instance_uid)]
-    item.StudyInstanceUID = earlier.study_uid
-    item.ReferencedSeriesSequence = [series]
-    return item

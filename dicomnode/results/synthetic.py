@@ -1,4 +1,4 @@
-"""Phantom volumes as CT images: the built-in input of the demonstration, and of tests. They say that they are synthetic."""
+"""Phantom volumes as CT images: the built-in input of the demonstration, and of tests; they say they are synthetic."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class SyntheticSeries:
 
 
 def ct_images(volume: Volume, series: SyntheticSeries) -> Iterator[FileDataset]:
-    """One CT Image Storage object a slice, in the order of the volume (PS3.3 A.3). The same input gives the same UIDs."""
+    """One CT Image Storage object a slice (PS3.3 A.3), in the order of the volume; the same input gives the same UIDs."""
     for index in range(len(volume)):
         yield _ct_image(volume, series, index)
 

@@ -185,12 +185,12 @@ def check(layout: Layout, content: Content) -> None:
 
 def _check_fragments(layout: Layout, start: int) -> None:
     """Raises BadPixels unless the fragments end in the file and begin with a codestream of the declared size."""
-    position = start
+    position, size = start, layout.path.stat().st_size
     with layout.path.open("rb") as file:
         for fragment in range(MOST_FRAGMENTS):
             file.seek(position)
             head = file.read(8)
-            if not head and fragment > 1 and layout.frames == 1:
+            if position == size and fragment > 1 and layout.frames == 1:
                 return  # Only the closing delimiter is missing: some encoders forget it.
             if len(head) < 8:
                 raise BadPixels("truncated pixel data")

@@ -56,6 +56,30 @@ def cascade(
     return Cascade(tuple(stages), rho)
 
 
+def other_class(
+    model: nn.Module, inputs: Tensor, target: int, other: int, layers: Sequence[str], maps: Sequence[str]
+) -> dict[tuple[str, str], float]:
+    """(method, layer) -> mean rank correlation of the maps of two classes: near 1, the map does not care what is asked.
+
+    The random-logit test of Adebayo et al.
+    """
+    asked = [explain(model, inputs, target=c, layers=layers, maps=maps) for c in (target, other)]
+    return {(m.method, m.layer): rho for m, rho in zip(asked[0], _correlations(*asked), strict=True)}
+
+
+def repeatability(made: MapSet) -> dict[tuple[str, str], float]:
+    """(method, layer) -> mean rank correlation of the maps of neighbouring images of the batch, such as slices ±1.
+
+    Raises ValueError for a batch of one.
+    """
+    if len(made.scores) < 2:
+        raise ValueError("repeatability needs neighbouring slices, and there is one slice")
+    return {
+        (m.method, m.layer): float(np.mean([spearman(a, b) for a, b in zip(m.values, m.values[1:], strict=False)]))
+        for m in made
+    }
+
+
 def _from_the_answer(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """The model's direct parts that have weights, the last one first."""
     parts = [(name, part) for name, part in model.named_children() if any(True for _ in part.parameters())]

@@ -5,13 +5,13 @@ be put back, also after an error, and a second thread would see it meanwhile. So
 one call: the network is only ever read, and there is nothing to put back.
 """
 
+import sys
 from collections import OrderedDict
 from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo.eval_frame import OptimizedModule
 
 _COPIED = (dict, OrderedDict, list, tuple, set)
 
@@ -38,8 +38,9 @@ class Replica:
     def _module(self, module: nn.Module) -> Any:
         if id(module) in self._twins:
             return self._twins[id(module)]
-        if isinstance(module, OptimizedModule):
-            twin = self._module(module._orig_mod)
+        if _is_compiled(module):
+            wrapped: Any = module
+            twin = self._module(wrapped._orig_mod)
             self._twins[id(module)] = twin
             return twin
         if isinstance(module, torch.jit.ScriptModule):
@@ -86,3 +87,9 @@ class Replica:
             self._twins[id(tensor)] = nn.Parameter(plain, requires_grad=False) if is_weight else plain
         found: Tensor = self._twins[id(tensor)]
         return found
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Whether torch.compile has wrapped a module; its machinery is heavy, and not imported to ask."""
+    compiler = sys.modules.get("torch._dynamo.eval_frame")
+    return compiler is not None and isinstance(module, compiler.OptimizedModule)

@@ -190,7 +190,7 @@ def _body(c: Circulation) -> tuple[_Network, dict[Organ, _Parts], int]:
     cortex, medulla = 210.0 * scale, 100.0 * scale
     names: dict[Organ, _Parts] = {
         Organ.SUPERIOR_VENA_CAVA: [(cava_upper, 1.0)],
-        Organ.BRACHIOCEPHALIC_VEIN: [(arm_out, 0.2), (cava_upper, 0.8)],
+        Organ.BRACHIOCEPHALIC_VEIN: [(arm_out, 0.2), (cava_upper, 0.8), (upper[1], 0.2)],
         Organ.RIGHT_HEART: [(right, 1.0)],
         Organ.PULMONARY_ARTERY: [(right, 0.5), (artery_lung, 0.5)],
         Organ.PULMONARY_VEIN: [(lung_out, 1.0)],
@@ -216,9 +216,9 @@ def _body(c: Circulation) -> tuple[_Network, dict[Organ, _Parts], int]:
             (kidney[0], 38.0 * scale / cortex),
             (kidney[1], 38.0 * scale / cortex),
             (proximal, 1.0 / cortex),
-            (loop, 0.33 / cortex),
+            (loop, 0.48 / cortex),
         ],
-        Organ.KIDNEY_MEDULLA: [(kidney[1], 14.0 * scale / medulla), (loop, 0.62 / medulla), (duct, 0.55 / medulla)],
+        Organ.KIDNEY_MEDULLA: [(kidney[1], 14.0 * scale / medulla), (loop, 0.5 / medulla), (duct, 0.36 / medulla)],
         Organ.RENAL_PELVIS: [(duct, 1.0 / 20.0)],
     }
     return n, names, arm_in

@@ -28,7 +28,7 @@ from inference.phases import Phase
 
 ARTERIAL_SECONDS = (15.0, 45.0)
 PORTAL_VENOUS_SECONDS = (55.0, 110.0)
-DELAYED_SECONDS = (170.0, 900.0)
+DELAYED_SECONDS = (170.0, 720.0)
 
 HU_PER_MG_ML = 25.5
 """Enhancement of 1 mg of iodine in 1 mL at 120 kVp."""
@@ -221,7 +221,9 @@ def _urine(organ: Organ, seconds: float, physiology: Physiology) -> float:
         fresh = np.interp(np.arange(0.0, max(0.0, seconds - later), 2.0), TIMES, rate).sum() * 2.0
         return float(min(30.0, fresh / 180.0))
     concentration = float(np.interp(seconds - later, TIMES, rate)) / physiology.urine_flow
-    return float(np.clip(concentration - 6.0, 0.0, 60.0))
+    # Mixing compartments let a little through at once; papillae do not: nothing is seen before 105 s.
+    open_share = float(np.clip((seconds - 105.0) / 60.0, 0.0, 1.0))
+    return open_share * min(concentration, 60.0)
 
 
 def mixing(organ: Organ, seconds: float | None, physiology: Physiology) -> float:
@@ -287,7 +289,7 @@ def random_seconds(phase: Phase, physiology: Physiology, rng: Generator) -> floa
         return float(rng.uniform(*PORTAL_VENOUS_SECONDS))
     if phase is Phase.DELAYED:
         low, high = DELAYED_SECONDS
-        return float(rng.uniform(low, 330.0)) if rng.random() < 0.7 else float(rng.uniform(330.0, high))
+        return float(rng.uniform(low, 330.0)) if rng.random() < 0.8 else float(rng.uniform(330.0, high))
     for _ in range(20):
         seconds = float(rng.uniform(*ARTERIAL_SECONDS))
         aorta = enhancement(Organ.AORTA, seconds, physiology)

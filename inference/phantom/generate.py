@@ -14,8 +14,10 @@ from itertools import islice
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
-from inference.phantom.contrast import EarlierBolus, attenuation_table, phase_at, random_seconds
+from inference.phantom.contrast import EarlierBolus, attenuation_table, enhancement, phase_at, random_seconds
+from inference.phantom.organs import PHASE_BEARING, Organ
 from inference.phantom.outliers import random_outliers
 from inference.phantom.patient import Patient
 from inference.phantom.scanner import Scan, picture
@@ -41,7 +43,7 @@ REGIONS: Mapping[str, tuple[float, float]] = {
 }
 """Region -> (lowest, highest) position."""
 
-_PATIENTS_AT_ONCE = 4
+_PATIENTS_AT_ONCE = 2
 _PLACES = 4
 _VARIANTS = 3
 
@@ -75,10 +77,11 @@ def _variants(patient: Patient, size: int, setting: str, rng: Generator) -> Iter
     scan = Scan.random(rng, patient, setting)
     anatomy = patient.labels(random_position(rng), scan.grid(size))
     labels = final_labels(anatomy)
+    seen = _seen(labels)
     phases = list(Phase)
     rng.shuffle(phases)
     for phase in phases[:_VARIANTS]:
-        seconds, earlier = _when(phase, patient, rng)
+        seconds, earlier = _when(phase, patient, seen, rng)
         table = attenuation_table(seconds, patient.physiology, earlier)
         hounsfield = picture(anatomy, table, scan.noisier(float(np.exp(rng.normal(0, 0.25)))), rng)
         named = None if earlier is not None else phase_at(seconds)
@@ -86,15 +89,37 @@ def _variants(patient: Patient, size: int, setting: str, rng: Generator) -> Iter
         yield PhantomSlice(hounsfield, labels, spacing, anatomy.position, seconds, named)
 
 
-def _when(phase: Phase, patient: Patient, rng: Generator) -> tuple[float | None, EarlierBolus | None]:
+def _seen(labels: NDArray[np.uint8]) -> frozenset[Organ]:
+    """Organs of which the slice shows enough to tell something from."""
+    pixels = np.bincount(labels.ravel(), minlength=256)
+    return frozenset(organ for organ in PHASE_BEARING if pixels[organ] >= 6)
+
+
+def _when(
+    phase: Phase, patient: Patient, seen: frozenset[Organ], rng: Generator
+) -> tuple[float | None, EarlierBolus | None]:
     """Mostly a time of `phase`; now and then one in between, or a portal venous one after an earlier bolus."""
     draw = rng.random()
     if phase is not Phase.UNENHANCED and draw < 0.07:
         return float(rng.uniform(45, 55) if rng.random() < 0.3 else rng.uniform(110, 170)), None
-    seconds = random_seconds(phase, patient.physiology, rng)
+    seconds = _telling_seconds(phase, patient, seen, rng)
     if phase is Phase.PORTAL_VENOUS and draw > 0.95:
         return seconds, EarlierBolus(float(rng.uniform(180, 600)), float(rng.uniform(0.3, 1.0)))
     return seconds, None
+
+
+def _telling_seconds(phase: Phase, patient: Patient, seen: frozenset[Organ], rng: Generator) -> float | None:
+    """A time at which this slice looks like its phase: arteries that are reached, no late washout without kidneys."""
+    p = patient.physiology
+    seconds = random_seconds(phase, p, rng)
+    for _ in range(12):
+        if seconds is None or phase is Phase.PORTAL_VENOUS:
+            break
+        bright = max((enhancement(o, seconds, p) - p.native.get(o, 0.0) for o in seen), default=0.0)
+        if bright > (70 if phase is Phase.ARTERIAL else 25):
+            break
+        seconds = random_seconds(phase, p, rng)
+    return seconds
 
 
 def random_study(

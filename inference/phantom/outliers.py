@@ -140,7 +140,9 @@ Pixels = NDArray[np.float64]
 
 def _only_noise(size: int, rng: Generator) -> Pixels:
     noise = ndimage.gaussian_filter(rng.standard_normal((size, size)), rng.uniform(0, 3))
-    return np.clip(rng.choice((-1000.0, 0.0, 40.0)) + noise / noise.std() * rng.uniform(5, 400), -1024, 3071)
+    return np.asarray(
+        np.clip(rng.choice((-1000.0, 0.0, 40.0)) + noise / noise.std() * rng.uniform(5, 400), -1024, 3071)
+    )
 
 
 def _localizer(size: int, rng: Generator) -> Pixels:

@@ -68,9 +68,9 @@ class Scan:
         held_out = setting == "held-out"
         t = patient.traits
         width = 2 * (165 + t.subcutaneous_mm) * t.scale[0]
-        fit = rng.uniform(1.02, 1.4)
+        fit = rng.uniform(0.94, 1.25)
         if rng.random() < 0.2:
-            fit = rng.uniform(0.8, 1.0) if rng.random() < 0.5 else rng.uniform(1.4, 1.8)
+            fit = rng.uniform(0.74, 0.94) if rng.random() < 0.5 else rng.uniform(1.25, 1.7)
         sharp = rng.random() < 0.22
         noise = exp(rng.normal(log(7.5), 0.55)) * (1 + t.subcutaneous_mm / 90) * (1.9 if sharp else 1.0)
         return cls(

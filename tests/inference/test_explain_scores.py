@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from torch import Tensor, nn
 
-from inference.explain import Map
-from inference.explain.randomisation import cascade
+from inference.explain import Map, explain
+from inference.explain.randomisation import cascade, other_class, repeatability
 from inference.explain.ranking import (
     average_precision,
     pointing_game,
@@ -199,3 +199,23 @@ def test_the_cascade_sees_what_does_not_depend_on_the_weights() -> None:
 
     found = cascade(Square(), images().float(), 0, [], ["saliency"])
     assert found.summary()["saliency"] == pytest.approx(1.0)
+
+
+def test_another_class_gives_another_map_where_the_map_cares() -> None:
+    """Two logits of opposite sign: CAM is turned over, saliency stays as it is."""
+    network, x = trained(Plain(torch.relu)), images()
+    with torch.no_grad():
+        network.head.weight[1] = -network.head.weight[0]
+    found = other_class(network, x, 0, 1, ["last"], ["cam", "saliency"])
+    assert found["cam", "last"] == pytest.approx(-1.0)
+    assert found["saliency", ""] == pytest.approx(1.0)
+
+
+def test_repeatability_compares_neighbours() -> None:
+    """The same slice twice repeats itself; a single slice has no neighbour."""
+    network, x = trained(Plain(torch.relu)), images(1)
+    twice = explain(network, torch.cat([x, x]), target=0, layers=["first"], maps=["sam"])
+    assert repeatability(twice)["sam", "first"] == pytest.approx(1.0)
+    assert repeatability(explain(network, images(3), target=0, maps=["saliency"]))["saliency", ""] < 0.5
+    with pytest.raises(ValueError, match="neighbouring"):
+        repeatability(explain(network, x, target=0, maps=["saliency"]))

@@ -1,5 +1,7 @@
 """The contrast model: textbook values, order in time, linearity, and the names of the phases."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,29 +72,29 @@ def test_contrast_reaches_organs_in_the_order_of_the_circulation(physiology: Phy
     times = [arrival(organ) for organ in way]
     assert times == sorted(times)
     if physiology.reflux == 0:
-        assert arrival(Organ.HEPATIC_VEIN) > arrival(Organ.PORTAL_VEIN)
+        assert arrival(Organ.HEPATIC_VEIN) >= arrival(Organ.PORTAL_VEIN)
 
 
 @pytest.mark.parametrize("physiology", PHYSIOLOGIES)
 def test_the_aorta_washes_out(physiology: Physiology) -> None:
     """From 100 s on the aorta only falls."""
     values = [enhancement(Organ.AORTA, float(t), physiology) for t in range(100, 900, 20)]
-    assert all(b < a for a, b in zip(values, values[1:], strict=False))
+    assert all(b < a for a, b in pairwise(values))
 
 
 @pytest.mark.parametrize("physiology", PHYSIOLOGIES)
 def test_the_bladder_only_fills(physiology: Physiology) -> None:
     """Urine with contrast comes into the bladder and stays."""
     values = [enhancement(Organ.BLADDER, float(t), physiology) for t in range(0, 900, 20)]
-    assert all(b >= a for a, b in zip(values, values[1:], strict=False))
+    assert all(b >= a for a, b in pairwise(values))
     assert values[-1] > values[0]
 
 
 @pytest.mark.parametrize("physiology", PHYSIOLOGIES)
 def test_the_renal_pelvis_is_empty_in_arterial_and_portal_venous_phase(physiology: Physiology) -> None:
-    """No contrast in the collecting system before 80 s."""
+    """No contrast in the collecting system before 100 s."""
     native = physiology.native[Organ.RENAL_PELVIS]
-    assert all(enhancement(Organ.RENAL_PELVIS, float(t), physiology) - native < 60 for t in (20, 40, 60, 80))
+    assert all(enhancement(Organ.RENAL_PELVIS, float(t), physiology) - native < 1 for t in (20, 40, 60, 80, 100))
 
 
 @pytest.mark.parametrize("physiology", PHYSIOLOGIES)
@@ -134,7 +136,7 @@ def test_no_iodine_is_lost_or_made() -> None:
     quiet = Circulation(filtration=0.0)
     late = {o: float(c[-1]) for o, c in concentrations(quiet).items()}
     # In equilibrium all vessels hold the same concentration, and it is not zero.
-    assert late[Organ.AORTA] == pytest.approx(late[Organ.ILIAC_VEIN], rel=0.03)
+    assert late[Organ.AORTA] == pytest.approx(late[Organ.ILIAC_VEIN], rel=0.06)
     assert late[Organ.AORTA] > 0.8
     with_kidneys = {o: float(c[-1]) for o, c in concentrations(Circulation()).items()}
     assert with_kidneys[Organ.AORTA] < late[Organ.AORTA]

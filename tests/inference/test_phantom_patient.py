@@ -13,9 +13,9 @@ from inference.phantom.organs import Organ
 from inference.phantom.patient import Patient
 from inference.phantom.traits import CHANCES, Confounders
 
-GRID = Grid(size=128, spacing_mm=3.4, centre_mm=(0.0, -40.0))
+GRID = Grid(size=80, spacing_mm=5.4, centre_mm=(0.0, -40.0))
 PLAIN = {f.name: False for f in fields(Confounders)}
-HEIGHTS = tuple(np.linspace(0.02, 0.98, 33))
+HEIGHTS = tuple(np.linspace(0.02, 0.98, 24))
 
 
 @lru_cache(maxsize=64)
@@ -33,7 +33,7 @@ def at(seed: int, position: float) -> set[Organ]:
     return {Organ(v) for v in np.unique(patient.labels(position, GRID).labels)}
 
 
-SEEDS = (0, 1, 2, 3)
+SEEDS = (0, 1, 2)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -1,5 +1,6 @@
 """A whole node as an administrator starts it, for tests: its processes, its job log, and a way to send to it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -90,17 +91,17 @@ class Node:
 
     def lines(self) -> Sequence[JobLine]:
         """The job log, newest first."""
-        return JobLog(self._database()).list(limit=1000)
+        return JobLog(self.database()).list(limit=1000)
 
     def results(self, job_id: int) -> list[OutboxItem]:
         """The results of one job."""
-        return Outbox(self._database()).of_job(job_id)
+        return Outbox(self.database()).of_job(job_id)
 
     def events(self, kind: str) -> list[str]:
         """Texts of the events of one kind, newest first."""
         from storage.events import Events
 
-        return [event.text for event in Events(self._database()).latest(1000, kind=kind)]
+        return [event.text for event in Events(self.database()).latest(1000, kind=kind)]
 
     def finished(self, count: int) -> bool:
         """Whether so many jobs are finished, and none is not."""
@@ -141,8 +142,91 @@ class Node:
         for number in self.processes(role):
             os.kill(number, signal.SIGKILL)
 
-    def _database(self) -> Database:
+    def database(self) -> Database:
+        """The job log, to be read."""
         return Database(f"sqlite:///{self.folder / 'var' / 'dicomnode.sqlite'}", read_only=True)
+
+
+@dataclass
+class StubNode(Node):
+    """A node whose judge needs no model and whose processes start in milliseconds: see stub_node.py."""
+
+    nursery: "subprocess.Popen[str] | None" = None
+    supervisor: int = 0
+
+    def start(self, seconds: float = 60.0) -> "StubNode":
+        """Starts the supervisor; returns once the node answers to C-ECHO."""
+        self.launch()
+        self.wait(lambda: not sender.echo(self.peer()).reason, seconds, "an answer to C-ECHO")
+        return self
+
+    def launch(self) -> None:
+        """Starts the supervisor, and waits for nothing."""
+        if self.nursery is None:
+            self.write_settings()
+            words = ["--supervised", "receiver", "assembler", "worker", "courier"]
+            with open(self.folder / "node.log", "ab") as log:
+                self.nursery = subprocess.Popen(
+                    [sys.executable, "-m", "tests.node.stub_node", str(self.file), *words],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    cwd=Path(__file__).resolve().parents[2],
+                )
+        assert self.nursery.stdin is not None
+        assert self.nursery.stdout is not None
+        print("start", file=self.nursery.stdin, flush=True)
+        self.supervisor = int(self.nursery.stdout.readline())
+
+    def stop(self) -> None:
+        """As an administrator stops it; then the nursery ends as well."""
+        self.halt()
+        if self.nursery is not None:
+            assert self.nursery.stdin is not None
+            self.nursery.stdin.close()
+            self.nursery.wait(10)
+            self.nursery = None
+
+    __enter__ = start
+
+    def halt(self, seconds: float = 40.0) -> None:
+        """Stops the supervisor and its roles."""
+        if not self.supervisor:
+            return
+        ends_at = time.monotonic() + seconds
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.supervisor, signal.SIGTERM)
+            while time.monotonic() < ends_at:
+                os.kill(self.supervisor, 0)
+                time.sleep(0.05)
+        self.supervisor = 0
+
+    def processes(self, role: str) -> list[int]:
+        """Process numbers of a role, children of the supervisor."""
+        if role == "supervisor":
+            return [self.supervisor]
+        return [number for number in children(self.supervisor) if name_of(number) == role]
+
+    def says(self, mode: str) -> None:
+        """What the judge does from now on."""
+        (self.folder / "judge").write_text(mode)
+
+
+def children(process: int) -> list[int]:
+    """Process numbers of its children."""
+    try:
+        return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def name_of(process: int) -> str:
+    """What a process calls itself."""
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _toml(values: dict[str, Any]) -> str:

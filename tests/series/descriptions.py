@@ -1,6 +1,8 @@
-"""Series descriptions as they stand in public archives, each with what a person reads in it.
+"""Series descriptions as they stand in public archives, each with what one person reads in it.
 
-The phrases and their labels were set down by reading; they are not the output of the vocabulary.
+Two sets. The first was used while the vocabulary was made: rows were changed until it was understood, so its score
+shows only that nothing got worse. HELD_OUT was drawn at random afterwards, labelled before the vocabulary was run
+on it, and changed nothing: its score is the one to quote. Its reader knew the vocabulary.
 """
 
 UNENHANCED = """
@@ -261,8 +263,187 @@ GASTROGRAFIN
 """
 
 
+HELD_OUT = r"""
+D DELAY_Body_3_0_CE
+P Portal_Venous_Portal_Venous_Reformats_Sagittal
+A Lung 3.0 Arterial  /Phase Axial CE
+D Cor_10_Min_Delay
+A Body_5_0_ARTERIAL_CE
+P Venous_A_P_THINS_1_5_B20f
+A Arterial Phase  5.0  SPO  cor
+P Venous_3_0_Bv40_3
+A ARTERIAL_COR
+D DELAYED KIDNEY
+U AP w/o  3.0  SPO  cor  cor
+D DELAYED_KIDNEYS
+A ARTERIAL_ARTERIAL_Vol_CE
+A ARTERIAL LIVER
+P CAP_AX_VENOUS
+A Arterial phase  3.0  B40f
+D Delay_Delay_Axial
+A CTA CTA 2.0 CE  Axial
+D COR 3 MIN DELAY
+P AXIAL_VENOUS
+P Portal_Venous
+U Unenhanced   5.0  B30f
+U Non Contrast  SAGITTAL
+D Body_5_0_Delayed_Liver_CE
+U ABD-PEL W/O CONTRAST
+D 4 MIN DELAY
+A ARTERIAL  3.0  B70f
+P Venous_5_0_B80f
+A COR_ARTERIAL
+P PV Abd/Pel
+D DELAY  5.0  B30f ST
+A CTA STROKE  TIMING + 7
+A CE_Coronal_ARTERIAL_Coronal_Coronal
+A Cor Arterial   3.0  SPO
+A VOLUME CTA 2.000 CE  Sagittal
+A CTA COR 2X2
+D 10_min_Liver_Delays
+U Non-Contrast  2.0  B20f
+U Precontrast 5.0 B30f
+C Arterial_and_Venous
+A CTA
+A Arterial_Lung_3_0_I70f_2
+D DELAYS_ID3_iDose_3_
+D KIDNEY/BLADDER DELAYS
+A 45 sec delay  2.0  B40f
+P Venouse_Phase  5.0  MPR  cor
+D DELAYED_BLADDER
+D 3 min delay  5.0  B40f
+D Recon 3: KIDNEYS & DELAY
+A Lung 3.0 Arterial/Phase/Coronal Coronal CE
+A Lung Coronal 25 Sec Delay
+P CE_Coronal_PORTAL_VEN_Coronal_Coronal
+D Delays_7_0_ST_
+D Delay_2_0_I26f_MPR_COR
+D Delays  5.0  B25f
+C Cor Nephro  3.0
+P Body 5.000 CE  Coronal Venous/Phase/Coronal
+D DELAY  6.0  B40s
+P ST_BODY_PORTAL
+U Chest WO Lung  5mm
+A /ARTERIAL/Vol./CE/FC03/3D-Q06///Vol
+U Without_Contrast
+P PV Abd Sagittal
+U W/O 5X5
+D 2x2_COR_DELAY
+A Late_Arterial_Late_Arterial_CE
+U CAP W/O  5.0  B30s
+P VENOUS 1.25 MM
+A Arterial Liver  3.0  MPR  sag
+P Portal  3.0  MPR  cor
+U W_O_AXIAL
+X CAP_3x3
+C Chest_W_Soft_Tissue
+X Lung Coronal Vol.  3.0
+P ABD_PEL_70_SEC
+X LUNGS_iDose_3_
+X ABD/PELVIS   ROUTINE
+X 0_6_MM_C_A_P
+X CAREVis 6  6.0  B30f
+C Body_5_0_CH_AB_W_Coronal_CE
+C MPR, 3X3 CHEST W/, SAGITTAL
+C Lung_10_000_CE_Ax_MIP_MIP_Ax_MIP
+X CAP Routine  3.0  SPO  cor
+C C+
+X MPR_ABDOMEN_Coronal
+X Pancreatic
+C Lung_15_000_CE_AIDR_3D_STD
+A LateArt_Phase  12.0  MIP  ax
+X Abd/Pel  5.0  B31f
+X CT WB FUSION
+X REFORMAT
+X ABDOMEN_PELVIS_2_5mm
+X SUPER D IMAGES
+A ABD_ART_3_0_I30f_2
+X LIVER 3 PHASE (C/A/P)
+C Body 2.0 WITH CONT CE
+A ART_AX
+X COR_CHEST_iDose_3_
+C CHEST_With_3_0_I31f_1AA
+X Myel_018_a_konv
+X ////FL03/ORG//2.0
+C Lung_1_0_CE_Lung_Sharp
+X URO 5X5
+C SAFIRE COR A/P WITH  3.0
+X 275 mA 2.5 MM 70% ASIR - 5
+A COR MIP PE
+X CHEST/ABD  3mm
+X CAP_5_0_Bv40_2
+X Abdomen_2_0_MPR
+X Chest  2.5  B41s
+X Myel_019_konv
+X Myel_080_konv
+X PET_CT_BODY
+X SAG BODY 3 x 3
+C SPIRAL_OMNI_350
+X SAG  1 25
+X Chest ABD  5.0  B31f ST
+X Topogram  0.6  T80s
+C 2.5 +C
+X COR<MPR Range[1]>
+X CT WB  5.0  eFoV
+X ST_CHEST
+X Water 1.0 mg/cc
+X Sag_Abd_2_0_B31f
+X Philips AXIAL 120 mAs (160 mA) recon C - P16 FDA ACR 03C
+X Siemens_Sensation16_120_250_1.5_500
+X ST C/A/P 5MM
+C Abd/Pel With  1.5  MPR  cor
+X THORAX  3.0  B70f LUNG
+D MPR, DEL KID, Coronal
+X ABDOMEN  3.0  B70f
+X PRONE HELICAL
+C Abd/Pelvis WC
+X ST Ax-MIP MPR Ax-MIP 8.000
+C LUNG_W_3_0_B70F
+X GE AXIAL 3 mAs (120 mA) recon DETAIL SS30 - G64DUKE QUAL 01DETAI
+C AX Thins ST WC Body 25.000 CE
+X CAREVis 6 left  6.0  B30f
+P FAZA ZYLNA  5.0  SPO  cor  cor
+U CHEST NO CONTRAST
+X Chest 2.0 B60s
+X 1.25mm RECON
+X Pelvis  3.0  B40f  cor  cor
+X NECK BX
+X Scout Lat
+X FUSED AXIALS< >
+X GE_LightspeedPro32_120_250_2.5_200
+X 2_5_CHEST_BONE
+A Sagittal_CTA_Body_CE_Sagittal
+A pe_lung
+C Abdpel_w__st
+X Recon 2: 50 MA
+X Abdomen  0.6  B50s
+X Topo Supine  0.6  T20s
+X coronal 3x3
+X ThoraxRoutine 5.0 B70s
+X Sagittal_Body
+C CORONAL SOFT TISSUE POST
+X T=0%,PR=94% -> 5%,AR(cm)=-2.41 -> -2.28  70CM FOV 3.27MM CT STD
+C AXIAL PRONE W/CONTRAST
+"""
+"""Letter and text: 70 phrases of the phase-worded table, then 90 of the general one without generated names."""
+
+LETTERS: dict[str, tuple[str, bool | None]] = {
+    "U": ("unenhanced", False),
+    "A": ("arterial", True),
+    "P": ("portal venous", True),
+    "D": ("delayed", True),
+    "C": ("", True),
+    "X": ("", None),
+}
+
+
+def held_out() -> list[tuple[str, str, bool | None]]:
+    """(description, phase or "", contrast) of the phrases that the vocabulary was not made with."""
+    return [(line[2:], *LETTERS[line[0]]) for line in HELD_OUT.strip("\n").split("\n")]
+
+
 def labelled() -> list[tuple[str, str, bool | None]]:
-    """(description, phase or "", contrast) of every phrase."""
+    """(description, phase or "", contrast) of the phrases that the vocabulary was made with."""
     blocks = [
         (UNENHANCED, "unenhanced", False),
         (ARTERIAL, "arterial", True),

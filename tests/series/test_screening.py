@@ -54,13 +54,13 @@ def test_others_are_set_aside_with_a_reason_or_refused(words: str) -> None:
 def test_what_the_node_made_is_never_judged_and_never_refused(header: Header, policy: Policy) -> None:
     """By any one of the marks, and although it looks like a CT image."""
     screening = screen(header, policy)
-    assert screening.disposition is Disposition.SET_ASIDE
+    assert screening.disposition is Disposition.OWN
     assert "this node" in screening.reason
 
 
 def test_what_the_node_sent_is_known_by_its_uid() -> None:
     """Even when the archive has overwritten every mark."""
-    assert screen(CT, Policy(), is_own={"1.4"}.__contains__).disposition is Disposition.SET_ASIDE
+    assert screen(CT, Policy(), is_own={"1.4"}.__contains__).disposition is Disposition.OWN
     assert screen(CT, Policy(), is_own={"1.5"}.__contains__).disposition is Disposition.JUDGE
 
 

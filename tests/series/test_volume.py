@@ -251,6 +251,17 @@ def test_a_truncated_last_slice_costs_only_itself(tmp_path: Path, transfer_synta
     assert "1 instance left out: truncated pixel data." in part.notes
 
 
+def test_a_forgotten_closing_delimiter_costs_nothing(tmp_path: Path) -> None:
+    """A file that ends behind its last fragment is whole, though its encoder forgot to say so."""
+    paths = ct_series(tmp_path, transfer_syntax=RLELossless)
+    content = paths[3].read_bytes()
+    assert content.endswith(b"\xfe\xff\xdd\xe0\0\0\0\0")
+    paths[3].write_bytes(content[:-8])
+    part = only(load(paths))
+    assert part.notes == ()
+    np.testing.assert_array_equal(part.volume.slice(3), body(16, 3))
+
+
 def test_a_codestream_larger_than_declared_is_left_out_before_it_is_decoded(tmp_path: Path) -> None:
     """A decoder allocates what the codestream says, so that is compared with the header first."""
     paths = ct_series(tmp_path, rows=64, transfer_syntax=JPEG2000Lossless)

@@ -56,7 +56,7 @@ def test_a_series_is_kept_byte_for_byte(listen, storescp, require_peer, real_dat
 
 @pytest.mark.real
 def test_every_transfer_syntax_that_can_be_decoded_is_kept_byte_for_byte(listen, real_data: Path) -> None:
-    """Real objects in all transfer syntaxes of the table; others get their presentation context refused, with a reason."""
+    """Real objects in all transfer syntaxes of the table; any other is refused at negotiation, with a reason."""
     listener, shelf = listen(others=("1.2.840.10008.5.1.4.1.1.7",))
     destination = Destination("DICOMNODE", "127.0.0.1", listener.port)
     seen = set()

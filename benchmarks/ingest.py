@@ -1,0 +1,479 @@
+"""Receiving: instances a second into this node and its peers, interleaved in one run, with the ratios.
+
+    python benchmarks/ingest.py [--rounds 15] [--instances 300] [--associations 1 4 16] [--folder DIR]
+    python benchmarks/ingest.py soak [--instances 100000] [--kilobytes 64]     resident memory of one receiver
+    python benchmarks/ingest.py visits [--associations 10000]                  descriptors and memory of one receiver
+
+The node is `dicomnode serve receiver`, with its spool, its ledger and all its checks: it answers Success when the file,
+its name and its folders are synced. Orthanc syncs file and database as well; storescp and pynetdicom's application sync
+nothing. Two senders: dcmtk's `storescu`, which is what people have, and a bare one of a few lines that is never the
+bottleneck. Every process runs with TCP_NODELAY=1: without it Debian's peers stall 44 ms an instance on loopback, and
+the comparison would be with that. Absolute figures are the machine's; compare ratios. Paired medians over the rounds.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+CT = b"1.2.840.10008.5.1.4.1.1.2"
+EXPLICIT = b"1.2.840.10008.1.2.1"
+ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
+PLACE = {kind: f"2.25.{digit}{0:029d}".encode() for digit, kind in enumerate(("study", "series", "instance"), start=1)}
+"""UIDs of fixed length in the one object that is sent: overwritten for each instance."""
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Something that takes C-STORE."""
+
+    name: str
+    durable: bool
+    start: Callable[[Path, int], list[subprocess.Popen[bytes]]]
+
+
+def popen(*command: object, **environment: object) -> list[subprocess.Popen[bytes]]:
+    """One process, silent."""
+    env = {**ENVIRONMENT, **{key: str(value) for key, value in environment.items()}}
+    quiet = subprocess.DEVNULL
+    return [
+        subprocess.Popen([str(part) for part in command], env=env, stdout=quiet, stderr=quiet, start_new_session=True)
+    ]
+
+
+def node(processes: int, streaming: bool = True) -> Callable[[Path, int], list[subprocess.Popen[bytes]]]:
+    """`processes` receivers on one port."""
+
+    def start(folder: Path, port: int) -> list[subprocess.Popen[bytes]]:
+        settings = {
+            "DICOMNODE_NODE_PORT": port,
+            "DICOMNODE_STORAGE_FOLDER": folder,
+            "DICOMNODE_STORAGE_RESERVE_BYTES": 0,
+            "DICOMNODE_RECEIVE_STREAMING": str(streaming).lower(),
+        }
+        started: list[subprocess.Popen[bytes]] = []
+        for _ in range(processes):
+            started += popen(sys.executable, "-m", "dicomnode", "serve", "receiver", **settings)
+            await_port(port, started[-1])
+        return started
+
+    return start
+
+
+def storescp(*options: str) -> Callable[[Path, int], list[subprocess.Popen[bytes]]]:
+    """dcmtk's receiver."""
+    return lambda folder, port: popen("storescp", *options, "-od", folder, port)
+
+
+def orthanc(folder: Path, port: int) -> list[subprocess.Popen[bytes]]:
+    """Debian's Orthanc with SQLite, as it comes, but for access and ports."""
+    configuration = {
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "DicomPort": port,
+        "HttpPort": free_port(),
+        "DicomCheckCalledAet": False,
+        "DicomAlwaysAllowStore": True,
+        "RemoteAccessAllowed": False,
+        "Plugins": [],
+    }
+    file = folder / "orthanc.json"
+    file.write_text(json.dumps(configuration))
+    return popen("/usr/sbin/Orthanc", file)
+
+
+def pynetdicom(folder: Path, port: int) -> list[subprocess.Popen[bytes]]:
+    """pynetdicom's application."""
+    return popen(sys.executable, "-m", "pynetdicom", "storescp", "-od", folder, port)
+
+
+RECEIVERS = (
+    Receiver("dicomnode", True, node(1)),
+    Receiver("dicomnode, 2 processes", True, node(2)),
+    Receiver("dicomnode, streaming off", True, node(1, streaming=False)),
+    Receiver("storescp", False, storescp()),
+    Receiver("storescp --fork", False, storescp("--fork")),
+    Receiver("storescp +B, PDU 131,072", False, storescp("+B", "--max-pdu", "131072")),
+    Receiver("storescp --fork +B, PDU 131,072", False, storescp("--fork", "+B", "--max-pdu", "131072")),
+    Receiver("Orthanc", True, orthanc),
+    Receiver("python -m pynetdicom storescp", False, pynetdicom),
+)
+
+
+def free_port() -> int:
+    """A port that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Until something accepts."""
+    for _ in range(400):
+        if process.poll() is not None:
+            raise SystemExit(f"{process.args!r} ended with {process.returncode}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"{process.args!r} does not listen")
+
+
+@contextlib.contextmanager
+def running(receiver: Receiver, folder: Path) -> Iterator[tuple[int, list[subprocess.Popen[bytes]]]]:
+    """A receiver with an empty folder; both are gone afterwards."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    processes = receiver.start(folder, port)
+    try:
+        await_port(port, processes[0])
+        yield port, processes
+    finally:
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in processes:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def cpu_seconds(processes: Sequence[subprocess.Popen[bytes]]) -> float:
+    """User and system time of the processes and of the children that they have waited for or still have."""
+    ticks = 0
+    wanted = {process.pid for process in processes}
+    stats: dict[int, list[str]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                stats[int(entry.name)] = (entry / "stat").read_text().rpartition(")")[2].split()
+    for pid, fields in stats.items():
+        if pid in wanted:
+            ticks += sum(map(int, fields[11:15]))
+        elif int(fields[1]) in wanted:
+            ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def resident_kib(pid: int) -> int:
+    """Resident memory."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1])
+    return 0
+
+
+def synthetic(kilobytes: int) -> bytes:
+    """An encoded CT object (explicit VR little endian) with pixels of about that size; synthetic noise."""
+    from io import BytesIO
+
+    import numpy as np
+    from pydicom.dataset import Dataset
+    from pydicom.filewriter import write_dataset
+
+    side = int((kilobytes * 512) ** 0.5)
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = CT.decode(), PLACE["instance"].decode()
+    dataset.StudyDate, dataset.Modality, dataset.Manufacturer = "20200101", "CT", "benchmark"
+    dataset.PatientName, dataset.PatientID = "Benchmark", "benchmark"
+    dataset.SliceThickness, dataset.KVP = "1.0", "120"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = PLACE["study"].decode(), PLACE["series"].decode()
+    dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.Rows, dataset.Columns = (
+        1,
+        "MONOCHROME2",
+        side,
+        side,
+    )
+    dataset.PixelSpacing = [0.7, 0.7]
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.RescaleIntercept, dataset.RescaleSlope = -1024, 1
+    pixels = np.random.default_rng(1).integers(0, 2048, side * side, dtype="<u2")
+    dataset.PixelData = pixels.tobytes()
+    dataset["PixelData"].VR = "OW"
+    buffer = BytesIO()
+    from pydicom.filebase import DicomFileLike
+
+    file = DicomFileLike(buffer)
+    file.is_little_endian, file.is_implicit_VR = True, False
+    write_dataset(file, dataset)
+    return buffer.getvalue()
+
+
+def part10(encoded: bytes, number: int) -> bytes:
+    """A file with its own SOP Instance UID, for storescu."""
+    uid = f"2.25.3{number:029d}".encode()
+    meta = b"".join(
+        struct.pack("<HH2sH", 2, tag, b"UI", len(value) + len(value) % 2) + value + b"\0" * (len(value) % 2)
+        for tag, value in ((0x02, CT), (0x03, uid), (0x10, EXPLICIT), (0x12, b"1.2.3"))
+    )
+    version = struct.pack("<HH2sHL", 2, 1, b"OB", 0, 2) + b"\0\1"
+    length = struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(version) + len(meta))
+    return b"\0" * 128 + b"DICM" + length + version + meta + encoded.replace(PLACE["instance"], uid)
+
+
+class Bare:
+    """The neutral sender: prebuilt bytes, one instance after the other, as the protocol wants it."""
+
+    counter = itertools.count(1)
+
+    def __init__(self, encoded: bytes) -> None:
+        self._data = bytearray(encoded)
+        self._at = {kind: encoded.index(uid) for kind, uid in PLACE.items()}
+
+    def run(self, port: int, instances: int, associations: int) -> None:
+        """All instances, shared out to associations, each in a process of its own. Raises if one is not a success."""
+        first = [next(self.counter) for _ in range(instances)]
+        series = next(self.counter)
+        shares = [first[start::associations] for start in range(associations)]
+        children = [self._fork(port, series, share) for share in shares if share]
+        failed = [os.waitpid(child, 0)[1] for child in children]
+        if any(failed):
+            raise SystemExit("the bare sender was refused")
+
+    def _fork(self, port: int, series: int, share: list[int]) -> int:
+        child = os.fork()
+        if child:
+            return child
+        code = 1
+        try:
+            self.send(port, series, share)
+            code = 0
+        finally:
+            os._exit(code)
+
+    def send(self, port: int, series: int, numbers: list[int]) -> None:
+        """One association."""
+        with socket.create_connection(("127.0.0.1", port), 60) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            most = self._associate(connection)
+            for message_id, number in enumerate(numbers, start=1):
+                uid = f"2.25.3{number:029d}".encode()
+                for kind, value in (("study", series), ("series", series)):
+                    start = self._at[kind]
+                    self._data[start + 6 : start + 35] = f"{value:029d}".encode()
+                self._data[self._at["instance"] : self._at["instance"] + len(uid)] = uid
+                self._store(connection, most, message_id & 0xFFFF, uid)
+            connection.sendall(bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0)))
+            _pdu(connection)
+
+    def _associate(self, connection: socket.socket) -> int:
+        context = bytes((1, 0, 0, 0)) + _item(0x30, CT) + _item(0x40, EXPLICIT)
+        user = _item(0x51, struct.pack(">L", 131_072)) + _item(0x52, b"1.2.3")
+        body = struct.pack(">HH16s16s32x", 1, 0, b"ANY".ljust(16), b"BENCHMARK".ljust(16))
+        body += _item(0x10, b"1.2.840.10008.3.1.1.1") + _item(0x20, context) + _item(0x50, user)
+        connection.sendall(struct.pack(">BBL", 1, 0, len(body)) + body)
+        kind, answer = _pdu(connection)
+        if kind != 2:
+            raise ConnectionError("not accepted")
+        start = answer.index(b"\x51\0\0\4") + 4
+        return min(struct.unpack_from(">L", answer, start)[0] or 131_072, 131_072)
+
+    def _store(self, connection: socket.socket, most: int, message_id: int, uid: bytes) -> None:
+        command = b"".join(
+            struct.pack("<HHL", 0, tag, len(value) + len(value) % 2) + value + b"\0" * (len(value) % 2)
+            for tag, value in (
+                (0x0002, CT),
+                (0x0100, b"\1\0"),
+                (0x0110, struct.pack("<H", message_id)),
+                (0x0700, b"\2\0"),
+                (0x0800, b"\1\0"),
+                (0x1000, uid),
+            )
+        )
+        command = struct.pack("<HHLL", 0, 0, 4, len(command)) + command
+        connection.sendall(struct.pack(">BBLLBB", 4, 0, len(command) + 6, len(command) + 2, 1, 3) + command)
+        data, step = memoryview(self._data), most - 6
+        for start in range(0, len(data), step):
+            piece = data[start : start + step]
+            last = 2 if start + step >= len(data) else 0
+            header = struct.pack(">BBLLBB", 4, 0, len(piece) + 6, len(piece) + 2, 1, last)
+            sent = connection.sendmsg([header, piece])
+            if sent < len(piece) + 12:
+                connection.sendall(piece[max(0, sent - 12) :])
+        kind, answer = _pdu(connection)
+        at = answer.index(b"\0\0\0\x09\2\0\0\0") + 8
+        if kind != 4 or answer[at : at + 2] != b"\0\0":
+            raise ConnectionError("not a success")
+
+
+def _item(kind: int, value: bytes) -> bytes:
+    return struct.pack(">BBH", kind, 0, len(value)) + value
+
+
+def _pdu(connection: socket.socket) -> tuple[int, bytes]:
+    header = _exactly(connection, 6)
+    return header[0], _exactly(connection, struct.unpack(">L", header[2:])[0])
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = connection.recv(count - len(data))
+        if not more:
+            raise ConnectionError("closed")
+        data += more
+    return data
+
+
+class Storescu:
+    """dcmtk's sender; it invents a SOP Instance UID for each file, so that no receiver sees one twice."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = [str(file) for file in files]
+
+    def run(self, port: int, instances: int, associations: int) -> None:
+        """As `Bare.run`."""
+        shares = [self._files[:instances][start::associations] for start in range(associations)]
+        options = ["storescu", "+II", "+IR", "1000000", "-aec", "ANY", "127.0.0.1", str(port)]
+        started = [
+            subprocess.Popen([*options, *share], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for share in shares
+            if share
+        ]
+        if sum(process.wait() for process in started):
+            raise SystemExit("storescu was refused")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measurement."""
+
+    per_second: float
+    cpu_seconds: float
+
+
+Results = dict[tuple[str, str, int], list[Run]]
+
+
+def compare(options: argparse.Namespace) -> None:
+    """All receivers, both senders, interleaved."""
+    results: Results = defaultdict(list)
+    encoded = synthetic(options.kilobytes)
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="ingest-") as place:
+        files = [Path(place) / "series" / f"{number}.dcm" for number in range(options.instances)]
+        files[0].parent.mkdir()
+        for number, file in enumerate(files):
+            file.write_bytes(part10(encoded, number))
+        senders = {"storescu": Storescu(files), "bare": Bare(encoded)}
+        receivers = [receiver for receiver in RECEIVERS if options.only in receiver.name]
+        for turn in range(options.rounds):
+            for receiver in receivers[turn % len(receivers) :] + receivers[: turn % len(receivers)]:
+                one_round(receiver, Path(place) / "receiver", senders, options, results)
+            print(f"round {turn + 1} of {options.rounds}", file=sys.stderr)
+    report(results, receivers, options)
+
+
+def one_round(
+    receiver: Receiver,
+    folder: Path,
+    senders: dict[str, "Storescu | Bare"],
+    options: argparse.Namespace,
+    results: Results,
+) -> None:
+    """Every sender and number of associations, into a receiver that was just started and warmed up."""
+    with running(receiver, folder) as (port, processes):
+        senders["bare"].run(port, 5, 1)
+        for name, sender in senders.items():
+            for associations in options.associations:
+                os.sync()  # or the pages that one receiver left would be written in the time of the next
+                before, started = cpu_seconds(processes), time.perf_counter()
+                sender.run(port, options.instances, associations)
+                seconds = time.perf_counter() - started
+                time.sleep(0.3)  # children of --fork are waited for, and the node's ledger is written
+                run = Run(options.instances / seconds, cpu_seconds(processes) - before)
+                results[receiver.name, name, associations].append(run)
+
+
+def report(results: Results, receivers: Sequence[Receiver], options: argparse.Namespace) -> None:
+    """Medians, and the paired ratio to the first receiver: how many times as fast that one was in the same round."""
+    first = receivers[0].name
+    print(f"{options.instances} instances of {options.kilobytes} KB, {options.rounds} rounds; load {os.getloadavg()}")
+    for name, associations in itertools.product(("storescu", "bare"), options.associations):
+        print(f"\nsender {name}, {associations} association(s)")
+        print(f"{'receiver':34} {'durable':8} {'inst/s':>8} {'CPU s':>7} {first + ' is':>16}")
+        for receiver in receivers:
+            runs = results[receiver.name, name, associations]
+            pairs = zip(results[first, name, associations], runs, strict=True)
+            ratios = sorted(ours.per_second / theirs.per_second for ours, theirs in pairs)
+            speed = statistics.median(run.per_second for run in runs)
+            cpu = statistics.median(run.cpu_seconds for run in runs)
+            low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+            spread = f"{statistics.median(ratios):6.2f}x ({low:.2f}-{high:.2f})"
+            print(f"{receiver.name:34} {'yes' if receiver.durable else 'no':8} {speed:8.0f} {cpu:7.2f} {spread:>20}")
+
+
+def soak(options: argparse.Namespace) -> None:
+    """Resident memory of one receiver from 1,000 to many instances; what it keeps is deleted on the way."""
+    bare = Bare(synthetic(options.kilobytes))
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="soak-") as place:
+        folder = Path(place) / "receiver"
+        with running(RECEIVERS[0], folder) as (port, processes):
+            done = 0
+            print(f"{'instances':>10} {'resident KiB':>13}")
+            while done < options.instances:
+                bare.run(port, 1000, 4)
+                done += 1000
+                for study in (folder / "spool").glob("[0-9]*"):
+                    shutil.rmtree(study, ignore_errors=True)
+                if done in (1000, 2000, 5000) or done % 10_000 == 0 or done >= options.instances:
+                    time.sleep(1)
+                    print(f"{done:10} {resident_kib(processes[0].pid):13}", flush=True)
+
+
+def visits(options: argparse.Namespace) -> None:
+    """Associations one after another, each with one small instance: descriptors, threads and memory of one receiver."""
+    bare = Bare(synthetic(8))
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="visits-") as place:
+        folder = Path(place) / "receiver"
+        with running(RECEIVERS[0], folder) as (port, processes):
+            print(f"{'associations':>12} {'descriptors':>12} {'threads':>8} {'resident KiB':>13} {'a second':>9}")
+            started = time.perf_counter()
+            for done in range(1, options.associations[0] + 1):
+                bare.send(port, 1, [done])
+                if done in (100, 1000) or done % 2500 == 0 or done == options.associations[0]:
+                    process = Path(f"/proc/{processes[0].pid}")
+                    counts = [len(os.listdir(process / "fd")), len(os.listdir(process / "task"))]
+                    rate = done / (time.perf_counter() - started)
+                    memory = resident_kib(processes[0].pid)
+                    print(f"{done:12} {counts[0]:12} {counts[1]:8} {memory:13} {rate:9.0f}", flush=True)
+
+
+def main() -> None:
+    """Arguments only."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=("compare", "soak", "visits"), default="compare")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--instances", type=int)
+    parser.add_argument("--associations", type=int, nargs="+")
+    parser.add_argument("--kilobytes", type=int)
+    parser.add_argument("--only", default="", help="receivers whose name contains this")
+    parser.add_argument("--folder", type=Path, help="on the disk to be measured (default: the temporary folder)")
+    options = parser.parse_args()
+    defaults = {"compare": (300, [1, 4, 16], 525), "soak": (100_000, [4], 64), "visits": (0, [10_000], 8)}
+    instances, associations, kilobytes = defaults[options.what]
+    options.instances = options.instances or instances
+    options.associations = options.associations or associations
+    options.kilobytes = options.kilobytes or kilobytes
+    {"compare": compare, "soak": soak, "visits": visits}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()

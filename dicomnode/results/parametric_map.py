@@ -1,0 +1,73 @@
+"""Parametric Map: the raw maps as numbers, one object a method, for who wants to compute with them (PS3.3 A.75).
+
+OHIF lays it over the CT as heat; most viewers show nothing. Without a frame of reference none is made: the IOD requires
+one, and a map that does not know where it lies is of no use.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from dicomnode.results import codes
+from dicomnode.results.envelope import Setting, code_item, encode
+from dicomnode.results.multiframe import Frame, derive, has_geometry, multiframe
+from dicomnode.results.options import MANUFACTURER, ResultObject
+from dicomnode.results.wording import Words, method_name
+from inference.findings import Findings, SliceMap
+
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
+
+
+def compose(findings: Findings, setting: Setting) -> Iterator[ResultObject]:
+    """One Parametric Map a method, its frames in the order of the volume."""
+    for index, method in enumerate(dict.fromkeys(m.method for m in findings.maps)):
+        maps = sorted((m for m in findings.maps if m.method == method), key=lambda m: m.slice_index)
+        maps = [m for m in maps if has_geometry(setting.sources[m.slice_index])]
+        if maps:
+            yield encode(_map(maps, index, setting), "parametric map")
+
+
+def _map(maps: Sequence[SliceMap], index: int, setting: Setting) -> Dataset:
+    frames = [Frame(setting.sources[m.slice_index], rank) for rank, m in enumerate(maps, start=1)]
+    dataset = multiframe(setting, "parametric map", PARAMETRIC_MAP, "OT", index, frames)
+    derive(dataset, frames, codes.CALCULATION)
+    dataset.ImageType = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
+    dataset.ContentQualification = "RESEARCH"
+    dataset.ContentLabel = "MAP"
+    dataset.ContentDescription = Words(setting.options.language).map_name(maps[0].method)[:64]
+    dataset.ContentCreatorName = f"{MANUFACTURER}^"
+    dataset.BurnedInAnnotation = dataset.RecognizableVisualFeatures = "NO"
+    dataset.LossyImageCompression = "00"
+    dataset.PresentationLUTShape = "IDENTITY"
+    dataset.AcquisitionContextSequence = []
+    dataset.BitsAllocated = 32
+    pixels = np.stack([m.values for m in maps]).astype("<f4")
+    dataset.FloatPixelData = pixels.tobytes()
+    _write_mapping(dataset.SharedFunctionalGroupsSequence[0], maps[0], float(pixels.max(initial=0.0)), dataset)
+    return dataset
+
+
+def _write_mapping(shared: Dataset, one: SliceMap, peak: float, dataset: Dataset) -> None:
+    """What a stored number means: the map's own unit, none; shown from 0 to the series' full heat."""
+    transformation, window, kind, mapping = Dataset(), Dataset(), Dataset(), Dataset()
+    transformation.RescaleIntercept, transformation.RescaleSlope, transformation.RescaleType = "0", "1", "US"
+    scale = one.scale if one.scale > 0 else 1.0
+    window.WindowCenter, window.WindowWidth = f"{scale / 2:.8g}", f"{scale:.8g}"
+    window.VOILUTFunction = "LINEAR_EXACT"
+    kind.FrameType = dataset.ImageType
+    mapping.LUTExplanation = f"{method_name(one.method)} map"[:64]
+    mapping.LUTLabel = method_name(one.method)[:16]
+    mapping.DoubleFloatRealWorldValueFirstValueMapped = 0.0
+    mapping.DoubleFloatRealWorldValueLastValueMapped = max(peak, scale)
+    mapping.RealWorldValueIntercept, mapping.RealWorldValueSlope = 0.0, 1.0
+    mapping.MeasurementUnitsCodeSequence = [code_item(codes.NO_UNITS)]
+    quantity = Dataset()
+    quantity.ValueType = "CODE"
+    quantity.ConceptNameCodeSequence = [code_item(codes.QUANTITY)]
+    quantity.ConceptCodeSequence = [code_item(codes.explanation(one.method))]
+    mapping.QuantityDefinitionSequence = [quantity]
+    shared.PixelValueTransformationSequence = [transformation]
+    shared.FrameVOILUTSequence = [window]
+    shared.ParametricMapFrameTypeSequence = [kind]
+    shared.RealWorldValueMappingSequence = [mapping]

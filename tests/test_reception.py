@@ -1,0 +1,192 @@
+"""An instance on its way into the spool: Success only for what is durable, and the right status for the rest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import ImplicitVRLittleEndian
+
+from dicomnode.reception import Reception, Recorder, Refused, reconcile
+from dicomnode.series.header import read_file_meta
+from dicomnode.series.screening import Policy
+from storage.arrivals import Arrival, Arrivals
+from storage.database import Database, migrate
+from storage.spool import Spool
+from storage.states import Disposition
+from tests.factories import CT_IMAGE, ct_series
+
+NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Request:
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True)
+class Sender:
+    calling_aet: str = "SCANNER"
+    token: str = "t1"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What came of one instance."""
+
+    status: int
+    rows: list[Arrival | Refused]
+    spool: Spool
+
+    @property
+    def kept(self) -> list[Path]:
+        return [self.spool.absolute(place.path) for place in self.spool.walk()]
+
+
+Send = Callable[..., Sent]
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+@pytest.fixture
+def send(spool: Spool) -> Send:
+    """Hands the dataset of a file to a reception in pieces, as the network does."""
+
+    def run(path: Path, cut: int = 0, policy: Policy | None = None, **changes: str) -> Sent:
+        content = path.read_bytes()
+        syntax, start = read_file_meta(content)
+        dataset = content[start : len(content) - cut]
+        header = dcmread(path, stop_before_pixels=True)
+        request = {"sop_class_uid": header.SOPClassUID, "sop_instance_uid": header.SOPInstanceUID} | changes
+        rows: list[Arrival | Refused] = []
+        reception = Reception(
+            Request(transfer_syntax_uid=syntax, **request),
+            Sender(),
+            spool,
+            policy or Policy(),
+            rows.append,
+            lambda: NOW,
+        )
+        for position in range(0, len(dataset), 1000):
+            reception.write(memoryview(dataset)[position : position + 1000])
+        return Sent(reception.finish(), rows, spool)
+
+    return run
+
+
+@pytest.fixture
+def slice_file(tmp_path: Path) -> Path:
+    return ct_series(tmp_path / "in", 1, rows=64)[0]
+
+
+def test_what_is_kept_is_byte_for_byte_what_came(send: Send, slice_file: Path) -> None:
+    """The dataset lies in the spool as it was sent, behind meta information that names the sender."""
+    sent = send(slice_file)
+    assert sent.status == 0x0000
+    (kept,) = sent.kept
+    came, lies = slice_file.read_bytes(), kept.read_bytes()
+    assert lies[read_file_meta(lies)[1] :] == came[read_file_meta(came)[1] :]
+    assert dcmread(kept).file_meta.SourceApplicationEntityTitle == "SCANNER"
+    (row,) = sent.rows
+    assert isinstance(row, Arrival)
+    assert row.disposition is Disposition.JUDGE
+
+
+@pytest.mark.parametrize(
+    ("changes", "cut", "status"),
+    [
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.4"}, 0, 0xA900),
+        ({"sop_instance_uid": "1.2.3.4"}, 0, 0xA900),
+        ({"sop_instance_uid": "../../x"}, 0, 0xC000),
+        ({}, 100, 0xC000),
+    ],
+    ids=["another SOP class", "another instance", "no UID", "truncated"],
+)
+def test_what_is_not_right_is_refused(
+    send: Send, slice_file: Path, changes: dict[str, str], cut: int, status: int
+) -> None:
+    """A refusal has its status and its row, and nothing of the instance is kept."""
+    sent = send(slice_file, cut, **changes)
+    assert sent.status == status
+    assert sent.kept == []
+    (row,) = sent.rows
+    assert isinstance(row, Refused)
+    assert row.status == status
+    assert row.reason
+
+
+def test_uids_that_would_leave_the_spool_are_refused(send: Send, tmp_path: Path) -> None:
+    """A study UID is a path: one that is none never becomes one."""
+    path = ct_series(tmp_path / "in", 1, StudyInstanceUID="../../x")[0]
+    sent = send(path)
+    assert sent.status == 0xC000
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_localizer_is_set_aside_or_refused_as_configured(send: Send, tmp_path: Path) -> None:
+    """Either way the row says why."""
+    path = ct_series(tmp_path / "in", 1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])[0]
+    taken = send(path)
+    assert taken.status == 0x0000
+    assert isinstance(taken.rows[0], Arrival)
+    assert "localizer" in str(taken.rows[0].disposition_reason)
+    refused = send(path, policy=Policy(refuse_others=True))
+    assert refused.status != 0x0000
+    assert isinstance(refused.rows[0], Refused)
+
+
+def test_what_the_node_made_is_never_judged(send: Send, tmp_path: Path) -> None:
+    """A PACS that sends results back starts no loop."""
+    path = ct_series(tmp_path / "in", 1, Manufacturer="dicomnode")[0]
+    (row,) = send(path).rows
+    assert isinstance(row, Arrival)
+    assert row.disposition is Disposition.OWN
+
+
+def test_an_abandoned_instance_leaves_nothing(spool: Spool, slice_file: Path) -> None:
+    """The association broke off in the middle of the dataset."""
+    rows: list[object] = []
+    request = Request(CT_IMAGE, "1.2.3", str(ImplicitVRLittleEndian))
+    reception = Reception(request, Sender(), spool, Policy(), rows.append, lambda: NOW)
+    reception.write(b"\x08\x00")
+    reception.abandon()
+    assert rows == []
+    assert not list((spool.root / "part").iterdir())
+
+
+def test_the_ledger_is_made_again_from_the_spool(send: Send, spool: Spool, tmp_path: Path) -> None:
+    """Rows that a crash took away come back, once, and equal what was lost."""
+    lost = [row for path in ct_series(tmp_path / "in", 3) for row in send(path).rows]
+    migrate(f"sqlite:///{tmp_path / 'log.sqlite'}")
+    arrivals = Arrivals(Database(f"sqlite:///{tmp_path / 'log.sqlite'}"))
+    assert reconcile(spool, arrivals, Policy()) == 3
+    assert reconcile(spool, arrivals, Policy()) == 0
+    first = lost[0]
+    assert isinstance(first, Arrival)
+    again = {row.path: row for row in arrivals.of_series(first.study_uid, first.series_uid)}
+    assert {row.path: row.digest for row in lost if isinstance(row, Arrival)} == {p: r.digest for p, r in again.items()}
+
+
+def test_the_recorder_keeps_the_order_and_survives_errors() -> None:
+    """A database that is away for a moment costs no row."""
+    written: list[object] = []
+    failures = iter([True])
+
+    def write(rows: object) -> None:
+        if next(failures, False):
+            raise OSError("away")
+        written.extend(rows)  # type: ignore[call-overload]
+
+    recorder = Recorder(write, lambda: None)
+    recorder.start()
+    for number in range(50):
+        recorder.put(number)
+    recorder.stop()
+    assert written == list(range(50))
