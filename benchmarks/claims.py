@@ -45,10 +45,12 @@ from inference.phases import PHASES
 from inference.preprocessing import Grid, channels
 from inference.rendering.contact_sheet import Cell, Sheet, contact_sheet
 
-SIZE, TRAINED_ON, TESTED_ON, EPOCHS, BATCH = 96, 40, 8, 16, 32
+SIZE, TRAINED_ON, TESTED_ON, EPOCHS, BATCH = 96, 30, 6, 14, 32
 """Pixels; patients to train and to test on; passes over the training slices; slices at a time."""
 SLICES = 6
 """Of each patient."""
+DELETED = 12
+"""Slices of each phase on which deletion and insertion are measured."""
 LAYERS = ("stage2", "stage4", "stage8", "stage16")
 SHALLOW = LAYERS[:2]
 LEAST_MASK = 0.005
@@ -166,10 +168,12 @@ def _of_class(network: PhaseClassifier, x: Tensor, mask: NDArray[np.bool_], targ
     made = explain(network, x, target=target, layers=LAYERS, maps=METHODS)
     controls = {"control: brightness": x[:, 0].numpy(), "control: edges": _edges(x)}
     values = {f"{m.method}@{m.layer}" if m.layer else m.method: m.values for m in made} | controls
-    areas = faithfulness(network, x, list(values.values()), target)
+    areas = faithfulness(network, x[:DELETED], [found[:DELETED] for found in values.values()], target, steps=7)
     for (key, found), area in zip(values.items(), areas, strict=True):
-        for i, one in enumerate(found):
-            yield key, _row(one, mask[i]) | {"gain": float(area.insertion[i] - area.deletion[i])}
+        gains = np.full(len(found), np.nan)
+        gains[:DELETED] = area.insertion - area.deletion
+        for one, its_mask, gain in zip(found, mask, gains, strict=True):
+            yield key, _row(one, its_mask) | {"gain": float(gain)}
 
 
 def _row(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Row:

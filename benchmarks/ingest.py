@@ -50,9 +50,7 @@ def popen(*command: object, **environment: object) -> list[subprocess.Popen[byte
     """One process, silent."""
     env = {**ENVIRONMENT, **{key: str(value) for key, value in environment.items()}}
     quiet = subprocess.DEVNULL
-    return [
-        subprocess.Popen([str(part) for part in command], env=env, stdout=quiet, stderr=quiet, start_new_session=True)
-    ]
+    return [subprocess.Popen([str(part) for part in command], env=env, stdout=quiet, stderr=quiet, process_group=0)]
 
 
 def node(processes: int, streaming: bool = True) -> Callable[[Path, int], list[subprocess.Popen[bytes]]]:
@@ -373,12 +371,24 @@ def compare(options: argparse.Namespace) -> None:
         for number, file in enumerate(files):
             file.write_bytes(part10(encoded, number))
         senders = {"storescu": Storescu(files), "bare": Bare(encoded)}
-        receivers = [receiver for receiver in RECEIVERS if options.only in receiver.name]
-        for turn in range(options.rounds):
-            for receiver in receivers[turn % len(receivers) :] + receivers[: turn % len(receivers)]:
-                one_round(receiver, Path(place) / "receiver", senders, options, results)
-            print(f"round {turn + 1} of {options.rounds}", file=sys.stderr)
+        receivers = [r for r in RECEIVERS if not options.only or any(name == r.name for name in options.only)]
+        with contextlib.suppress(KeyboardInterrupt):
+            rounds(receivers, Path(place) / "receiver", senders, options, results)
     report(results, receivers, options)
+
+
+def rounds(
+    receivers: list[Receiver],
+    folder: Path,
+    senders: dict[str, "Storescu | Bare"],
+    options: argparse.Namespace,
+    results: Results,
+) -> None:
+    """Each round in another order. What was measured before an interruption counts."""
+    for turn in range(options.rounds):
+        for receiver in receivers[turn % len(receivers) :] + receivers[: turn % len(receivers)]:
+            one_round(receiver, folder, senders, options, results)
+        print(f"round {turn + 1} of {options.rounds}", file=sys.stderr)
 
 
 def one_round(
@@ -405,13 +415,16 @@ def one_round(
 def report(results: Results, receivers: Sequence[Receiver], options: argparse.Namespace) -> None:
     """Medians, and the paired ratio to the first receiver: how many times as fast that one was in the same round."""
     first = receivers[0].name
-    print(f"{options.instances} instances of {options.kilobytes} KB, {options.rounds} rounds; load {os.getloadavg()}")
+    done = min(len(results[receiver.name, "bare", options.associations[-1]]) for receiver in receivers)
+    if done == 0:
+        raise SystemExit("interrupted before the first round was done")
+    print(f"{options.instances} instances of {options.kilobytes} KB, {done} rounds; load {os.getloadavg()}")
     for name, associations in itertools.product(("storescu", "bare"), options.associations):
         print(f"\nsender {name}, {associations} association(s)")
         print(f"{'receiver':34} {'durable':8} {'inst/s':>8} {'CPU s':>7} {first + ' is':>16}")
         for receiver in receivers:
-            runs = results[receiver.name, name, associations]
-            pairs = zip(results[first, name, associations], runs, strict=True)
+            runs = results[receiver.name, name, associations][:done]
+            pairs = zip(results[first, name, associations], runs, strict=False)
             ratios = sorted(ours.per_second / theirs.per_second for ours, theirs in pairs)
             speed = statistics.median(run.per_second for run in runs)
             cpu = statistics.median(run.cpu_seconds for run in runs)
@@ -464,7 +477,7 @@ def main() -> None:
     parser.add_argument("--instances", type=int)
     parser.add_argument("--associations", type=int, nargs="+")
     parser.add_argument("--kilobytes", type=int)
-    parser.add_argument("--only", default="", help="receivers whose name contains this")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these receivers, by their names in the table")
     parser.add_argument("--folder", type=Path, help="on the disk to be measured (default: the temporary folder)")
     options = parser.parse_args()
     defaults = {"compare": (300, [1, 4, 16], 525), "soak": (100_000, [4], 64), "visits": (0, [10_000], 8)}

@@ -117,7 +117,7 @@ class Storage(Section):
     reserve_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
     """Free space that stays free: below it new associations are rejected as transient."""
     keep_days: Annotated[float, Field(gt=0)] | None = None
-    """Received instances of series that are finished and delivered are removed after so many days; none: never."""
+    """Files of series that are finished and delivered are removed after so many days; none: never."""
 
     @property
     def url(self) -> str:

@@ -44,8 +44,8 @@ def demo(out: Path, series: Path | None) -> int:
     started = time.monotonic()
     _clear(out)
     source = series or _write_phantom_study(out / "sent")
-    with _archive(out) as archive:
-        settings = _write_settings(out, archive.port)
+    settings = _write_settings(out)
+    with Archive(out / "archive", "ARCHIVE", port=_port(settings), callers=_where_reports_go(settings)):
         with _node(out / "dicomnode.toml", settings):
             sent = _send(source, settings)
             lines = _wait_for_jobs(settings, sent)
@@ -76,16 +76,9 @@ def _write_phantom_study(folder: Path) -> Path:
     return folder
 
 
-@contextmanager
-def _archive(out: Path) -> Iterator[Archive]:
-    port = _free_ports(1)[0]
-    with Archive(out / "archive", "ARCHIVE", port=port) as archive:
-        yield archive
-
-
-def _write_settings(out: Path, archive_port: int) -> Settings:
+def _write_settings(out: Path) -> Settings:
     """A settings file such as an administrator would write; it stays in `out`."""
-    port, web_port = _free_ports(2)
+    port, web_port, archive_port = _free_ports(3)
     file = out / "dicomnode.toml"
     file.write_text(
         "# written by `dicomnode demo`\n"
@@ -97,6 +90,15 @@ def _write_settings(out: Path, archive_port: int) -> Settings:
         f"port = {archive_port}\ncommitment = true\n"
     )
     return load(file, {})
+
+
+def _port(settings: Settings) -> int:
+    return settings.destination("archive").port
+
+
+def _where_reports_go(settings: Settings) -> dict[str, tuple[str, int]]:
+    """The archive reports storage commitment on an association of its own, to the port it has on file."""
+    return {settings.node.ae_title: ("127.0.0.1", settings.node.port)}
 
 
 def _free_ports(count: int) -> list[int]:

@@ -31,6 +31,7 @@ from storage.events import Events, NewEvent
 from storage.jobs import Jobs
 from storage.outbox import Outbox
 from storage.results import ResultStore
+from storage.retention import Retention
 from storage.roles import Roles
 from storage.spool import Spool
 
@@ -42,6 +43,8 @@ log = logging.getLogger("dicomnode")
 ASSEMBLER_IDLE_SECONDS = 0.5
 WORKER_IDLE_SECONDS = 0.3
 COURIER_IDLE_SECONDS = 0.5
+WORKER_NICENESS = 5
+"""The worker gives way: receiving goes before judging."""
 SIGN_OF_LIFE_SECONDS = 10.0
 ORPHAN_SECONDS = 20.0
 JOB_LOG_SECONDS = 2.0
@@ -97,10 +100,15 @@ def serve(config: Path | None, role: str | None, *, supervised: bool) -> int:
         from dicomnode.worker import check_bundle
 
         check_bundle(settings)
-        return supervise(settings, lambda children, tell: Supervisor(children, tell), config)
-    if not supervised:
-        prepare(settings)
-    return run_role(role, settings, supervised=supervised)
+    try:
+        if role is None:
+            return supervise(settings, lambda children, tell: Supervisor(children, tell), config)
+        if not supervised:
+            prepare(settings)
+        return run_role(role, settings, supervised=supervised)
+    except StorageError as error:
+        log.error("%s", error)
+        return 1
 
 
 def prepare(settings: Settings) -> Stores:
@@ -130,7 +138,7 @@ def supervise(settings: Settings, make: MakeSupervisor, config: Path | None) -> 
     _wait_for_orphans(stores)
     _check_ports(settings)
     _check_keys(settings)
-    _warn_of_open_doors(settings)
+    warn_of_open_doors(settings)
     _bury_the_dead(stores, settings, living=())
     supervisor = make(_children(settings, config), _teller(stores, settings, lambda: supervisor))
     supervisor.watch = _JobLogWatch(settings, supervisor).look
@@ -249,7 +257,8 @@ def _check_keys(settings: Settings) -> None:
             dicom_peer(settings, place)
 
 
-def _warn_of_open_doors(settings: Settings) -> None:
+def warn_of_open_doors(settings: Settings) -> None:
+    """Loud where the node listens beyond this machine and takes from whoever calls."""
     access = settings.access
     beyond_loopback = settings.node.host not in ("127.0.0.1", "::1", "localhost")
     if beyond_loopback and not access.calling_ae_titles and not access.networks:
@@ -314,9 +323,25 @@ def _assembler(stores: Stores, stopped: threading.Event) -> None:
     settings = stores.settings
     rules = Rules(quiet_seconds=settings.assemble.quiet_seconds, patience_seconds=settings.assemble.patience_seconds)
     assembler = Assembler(
-        stores.jobs, stores.spool, counter(settings), rules, settings.analyse.attempts, timedelta(seconds=2), utc_now
+        jobs=stores.jobs,
+        spool=stores.spool,
+        count=counter(settings),
+        rules=rules,
+        attempts=settings.analyse.attempts,
+        retry_pause=timedelta(seconds=2),
+        clock=utc_now,
+        retention=_retention(stores),
     )
     repeat(assembler, stopped, ASSEMBLER_IDLE_SECONDS)
+
+
+def _retention(stores: Stores) -> Retention | None:
+    settings = stores.settings
+    if settings.storage.keep_days is None:
+        return None
+    keep = timedelta(days=settings.storage.keep_days)
+    confirming = [place.name for place in settings.destinations if place.commitment or place.verify]
+    return Retention(stores.database, stores.spool, stores.results, keep, confirming)
 
 
 def _worker(stores: Stores, name: str, stopped: threading.Event, judge: "JudgeVolume | None") -> None:
@@ -324,6 +349,7 @@ def _worker(stores: Stores, name: str, stopped: threading.Event, judge: "JudgeVo
     from dicomnode.roles import Worker, WorkPolicy, repeat
 
     settings = stores.settings
+    os.nice(WORKER_NICENESS)
     worker.limit_memory(settings.analyse.memory_limit_bytes)
     if judge is None:
         worker.phase_bundle(settings)

@@ -233,7 +233,7 @@ def reconcile(spool: Spool, arrivals: Arrivals, policy: Policy) -> int:
     """
     found: list[Arrival] = []
     written = 0
-    for path in arrivals.unknown(str(place.path) for place in spool.walk()):
+    for path in arrivals.unrecorded(spool.walk()):
         try:
             found.append(_rebuilt(spool, path, policy))
         except MalformedHeader as error:
@@ -345,7 +345,7 @@ class Recorder:
     def _written_one_by_one(self, rows: list[object]) -> bool:
         """One row that the database refuses must not hold up those behind it."""
         if len(rows) > 1:
-            return all([self._written([row]) for row in rows])
+            return all(self._written([row]) for row in rows)
         log.exception("a row is left out of the job log: the database refuses it")
         return True
 

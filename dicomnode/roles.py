@@ -27,12 +27,13 @@ from dicomnode.results import InstanceReference, ResultContext, ResultObject, Re
 from dicomnode.series.assembly import Rules
 from dicomnode.series.volume import Limits
 from storage.arrivals import Arrivals
-from storage.errors import LeaseLost
+from storage.errors import LeaseLost, StorageError
 from storage.joblog import Job, Verdict
 from storage.jobs import Jobs
 from storage.outbox import NewItem, Outbox, OutboxItem
 from storage.pauses import pause
 from storage.results import ResultStore
+from storage.retention import Retention
 from storage.spool import Spool
 from storage.states import VerdictState
 
@@ -55,10 +56,14 @@ def repeat(role: Role, stopped: threading.Event, idle_seconds: float) -> None:
         try:
             busy = role.step()
             failures = 0
+        except StorageError as error:
+            failures += 1
+            busy = False
+            log.error("a step of %s failed, and is tried again: %s", type(role).__name__, error)
         except Exception:
             failures += 1
             busy = False
-            log.exception("a step of %s failed; trying again", type(role).__name__)
+            log.exception("a step of %s failed, and is tried again", type(role).__name__)
         if not busy:
             stopped.wait(min(30.0, idle_seconds * 2.0 ** min(failures, 8)))
 
@@ -74,9 +79,11 @@ class Assembler:
     attempts: int
     retry_pause: timedelta
     clock: Clock
+    retention: Retention | None = None
+    """Removes what is done with; None: nothing is ever removed."""
 
     def step(self) -> bool:
-        """One look at each series that has something new."""
+        """One look at each series that has something new, one at what is old."""
         now = self.clock()
         for lost in self.jobs.release_lost_leases(now, self.attempts, self.retry_pause):
             log.warning("job %d: its worker went silent; now %s", lost.id, lost.state)
@@ -87,6 +94,8 @@ class Assembler:
         for job in closed:
             if job is not None:
                 log.info("job %d: generation %d, %s", job.id, job.generation, job.closed_reason)
+        if self.retention is not None and (removed := self.retention.step(now)):
+            log.info("%d series removed from the spool: their time is over", removed)
         return False
 
 
@@ -145,6 +154,11 @@ class Worker:
 
     def _paths(self, job: Job) -> list[Path]:
         arrived = self.arrivals.of_series(job.study_uid, job.series_uid, up_to=job.last_arrival_id)
+        if removed := sum(arrival.removed_at is not None for arrival in arrived):
+            raise Decline(
+                f"{removed} of the {len(arrived)} instances of this series were removed, their time being over. "
+                "The whole series must be sent again."
+            )
         return [self.spool.absolute(arrival.path) for arrival in arrived]
 
     def _kept(self, job: Job, made: ResultObject) -> Iterator[NewItem]:
@@ -178,6 +192,10 @@ class Worker:
             case Decision.FAIL:
                 log.exception("job %d: FAILED", job.id)
                 self.jobs.fail(job, reason, now=now)
+            case Decision.WAIT:
+                log.error("job %d: waits: %s", job.id, reason)
+                again = now + timedelta(seconds=self.policy.wait_seconds)
+                self.jobs.give_back(job, reason, not_before=again, now=now)
             case Decision.RETRY:
                 log.exception("job %d: attempt %d failed", job.id, job.attempts)
                 again = now + timedelta(seconds=self.policy.retry_pause_seconds * job.attempts)
@@ -212,6 +230,8 @@ class WorkPolicy:
     lease_seconds: float
     time_limit_seconds: float
     retry_pause_seconds: float = 2.0
+    wait_seconds: float = 5.0
+    """Until a job is tried again that the disk or the database was not ready for."""
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from sqlalchemy.orm import aliased
 from storage.database import Database
 from storage.events import NewEvent, append
 from storage.schema import ArrivalRow
+from storage.spool import Located
 from storage.states import Disposition
 
 CHUNK = 400
 """Values in one SQL statement: below the limit of every database."""
 
-FRESH = {"changed": False, "job_id": None}
+FRESH = {"changed": False, "job_id": None, "removed_at": None}
 """What the ledger adds to an arrival that was just recorded."""
 
 T = TypeVar("T")
@@ -62,6 +63,8 @@ class Arrived(Arrival):
     """Another dataset came under the same SOP Instance UID, before or after."""
     job_id: int | None
     """The job that took it in first; None: it waits for one, or is set aside."""
+    removed_at: datetime | None
+    """When its file was removed (see storage.retention); None: it lies in the spool."""
 
 
 class Arrivals:
@@ -71,9 +74,14 @@ class Arrivals:
         self._database = database
 
     def record_many(self, arrivals: Sequence[Arrival]) -> int:
-        """Add the rows whose paths are new, in one transaction; how many. The same again changes nothing."""
+        """Add the rows whose paths are new, in one transaction; how many. The same again changes nothing.
+
+        A file that was removed and came again is there again; it opens no job that it did not open before.
+        """
         by_path = {arrival.path: arrival for arrival in arrivals}
         with self._database.writing() as connection:
+            for path, removed_at in _removed(connection, by_path).items():
+                _came_again(connection, by_path[path], removed_at)
             new = [by_path[path] for path in _unknown(connection, by_path)]
             if new:
                 connection.execute(insert(ArrivalRow), [vars(arrival) | FRESH for arrival in new])
@@ -85,6 +93,25 @@ class Arrivals:
         for chunk in _chunks(paths):
             with self._database.reading() as connection:
                 yield from _unknown(connection, chunk)
+
+    def unrecorded(self, places: Iterable[Located]) -> Iterator[str]:
+        """Paths of files that have no row, or whose row says that they were removed before they came again."""
+        for chunk in _chunks(places):
+            modified = {str(place.path): place.modified for place in chunk}
+            with self._database.reading() as connection:
+                yield from _unknown(connection, modified)
+                for path, removed_at in _removed(connection, modified).items():
+                    if modified[path] > removed_at.timestamp():
+                        yield path
+
+    def left_behind(self, places: Iterable[Located]) -> Iterator[Located]:
+        """Files whose rows say that they are removed: a crash came between the row and the file."""
+        for chunk in _chunks(places):
+            by_path = {str(place.path): place for place in chunk}
+            with self._database.reading() as connection:
+                for path, removed_at in _removed(connection, by_path).items():
+                    if by_path[path].modified <= removed_at.timestamp():
+                        yield by_path[path]
 
     def known_paths(self) -> Iterator[str]:
         """The path of every row, oldest first, in chunks."""
@@ -136,6 +163,24 @@ def _unknown(connection: Connection, paths: Iterable[str]) -> list[str]:
         known = set(connection.scalars(select(ArrivalRow.path).where(ArrivalRow.path.in_(chunk))))
         unknown += [path for path in chunk if path not in known]
     return unknown
+
+
+def _removed(connection: Connection, paths: Iterable[str]) -> dict[str, datetime]:
+    """Path -> when it was removed, of those that were."""
+    removed: dict[str, datetime] = {}
+    for chunk in _chunks(paths):
+        query = select(ArrivalRow.path, ArrivalRow.removed_at)
+        query = query.where(ArrivalRow.path.in_(chunk), ArrivalRow.removed_at.is_not(None))
+        removed.update((row.path, row.removed_at) for row in connection.execute(query))
+    return removed
+
+
+def _came_again(connection: Connection, arrival: Arrival, removed_at: datetime) -> None:
+    if arrival.received_at <= removed_at:
+        return
+    mine = update(ArrivalRow).where(ArrivalRow.path == arrival.path)
+    again = {"received_at": arrival.received_at, "association_token": arrival.association_token}
+    connection.execute(mine.values(removed_at=None, calling_aet=arrival.calling_aet, **again))
 
 
 def _flag_changed(connection: Connection, sop_uids: Iterable[str]) -> None:

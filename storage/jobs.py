@@ -1,6 +1,7 @@
 """The ledger of jobs: every change goes through the table of transitions and leaves an event, in one transaction."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -133,6 +134,13 @@ class Jobs(JobLog):
         with self._database.writing() as connection:
             return _put_back(connection, _own(connection, job), JobAction.RETRY, reason, not_before, max_attempts, now)
 
+    def give_back(self, job: Job, reason: str, *, not_before: datetime, now: datetime) -> Job:
+        """QUEUED again as if it had not been tried: nothing is wrong with the job. Raises LeaseLost."""
+        with self._database.writing() as connection:
+            mine = _own(connection, job)
+            untried = replace(mine, attempts=mine.attempts - 1)
+            return _put_back(connection, untried, JobAction.RETRY, reason, not_before, mine.attempts, now)
+
     def fail(self, job: Job, reason: str, *, now: datetime) -> Job:
         """FAILED: it cannot work, however often it is tried. Raises LeaseLost."""
         with self._database.writing() as connection:
@@ -212,7 +220,7 @@ def _put_back(
     if newest.generation > job.generation:
         replaced = f"generation {newest.generation} takes its place"
         return _change(connection, job, JobAction.SUPERSEDE, now, replaced)
-    return _change(connection, job, action, now, reason, not_before=not_before)
+    return _change(connection, job, action, now, reason, not_before=not_before, attempts=job.attempts)
 
 
 def _own(connection: Connection, job: Job) -> Job:

@@ -1,5 +1,6 @@
 """Result objects on disk: written before the outbox names them, read when they are sent."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -32,6 +33,10 @@ class ResultStore:
     def read(self, path: Path | str) -> bytes:
         """The bytes of a result. Raises FileNotFoundError."""
         return self.absolute(path).read_bytes()
+
+    def remove(self, paths: Iterable[str]) -> int:
+        """Delete results; how many bytes."""
+        return self._spool.remove(Path(path) for path in paths)
 
     def sweep_parts(self, older_than: timedelta, now: datetime) -> int:
         """Delete what a crash left half written; how many files."""

@@ -102,6 +102,13 @@ class ArrivalRow(Base):
             sqlite_where=text("job_id IS NULL AND disposition = 'set aside'"),
             postgresql_where=text("job_id IS NULL AND disposition = 'set aside'"),
         ),
+        Index(
+            "ix_arrivals_kept",
+            "study_uid",
+            "series_uid",
+            sqlite_where=text("removed_at IS NULL"),
+            postgresql_where=text("removed_at IS NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -128,6 +135,8 @@ class ArrivalRow(Base):
     changed: Mapped[bool] = mapped_column(default=False)
     job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
     """The job that took it in first. NULL: it still waits for one, or is set aside."""
+    removed_at: Mapped[datetime | None]
+    """When its file was removed, its time being over. NULL: the file lies in the spool."""
 
 
 class JobRow(Base):

@@ -10,12 +10,13 @@ UID come to another path, so both are kept.
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import itertools
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -82,7 +83,7 @@ class Spool:
         self.root = root
         self.reserve_bytes = reserve_bytes
         self._numbers = itertools.count()
-        self._durable: set[Path] = set()
+        self._durable: dict[Path, int] = {}
         with translated(root):
             (root / PART_FOLDER).mkdir(parents=True, exist_ok=True)
             sync_folder(root)
@@ -139,11 +140,33 @@ class Spool:
             sync_folder(self.root / parent)
         if len(self._durable) >= KNOWN_FOLDERS:
             self._durable.clear()
-        self._durable.add(folder)
+        self._durable[folder] = (self.root / folder).stat().st_ino
+
+    def confirm_folder(self, folder: Path) -> None:
+        """Sync the names of a folder that another process removed and made again meanwhile."""
+        if self._durable.get(folder) != (self.root / folder).stat().st_ino:
+            self.forget_folder(folder)
+            self.make_durable_folder(folder)
 
     def forget_folder(self, folder: Path) -> None:
         """Someone deleted a folder: make it again next time."""
-        self._durable.discard(folder)
+        self._durable.pop(folder, None)
+
+    def remove(self, paths: Iterable[Path]) -> int:
+        """Delete files, and the folders that become empty; how many bytes. The caller holds `locked` on the folder."""
+        removed, folders = 0, set[Path]()
+        with translated(self.root):
+            for path in paths:
+                folders.add(path.parent)
+                with contextlib.suppress(FileNotFoundError):
+                    removed += (self.root / path).stat().st_size
+                    (self.root / path).unlink()
+            for folder in folders:
+                self.forget_folder(folder)
+                for each in (folder, folder.parent):
+                    with contextlib.suppress(OSError):
+                        (self.root / each).rmdir()
+        return removed
 
 
 class Part:
@@ -186,11 +209,8 @@ class Part:
     def keep(self, study_uid: str, series_uid: str, sop_uid: str) -> Kept:
         """Make the instance durable under its own path. Raises NotAUid, SpoolFull, SpoolUnwritable."""
         path = self._spool.path_of(study_uid, series_uid, sop_uid, self.digest)
-        duplicate = self._is_there(path)
+        duplicate = self._is_there(path) and self._renewed(path)
         if duplicate:
-            with translated(self._spool.root):
-                self._spool.make_durable_folder(path.parent)
-                sync_folder(self._spool.root / path.parent)
             self.discard()
         else:
             self.keep_as(path)
@@ -204,6 +224,7 @@ class Part:
             self._rename(path)
             self._close()
             sync_folder(self._spool.root / path.parent)
+            self._spool.confirm_folder(path.parent)
 
     def discard(self) -> None:
         """Delete the file unless it was kept. May be called more than once."""
@@ -229,6 +250,19 @@ class Part:
             self._spool.make_durable_folder(path.parent)
             os.rename(self._path, target)
 
+    def _renewed(self, path: Path) -> bool:
+        """Give the file that lies there a new date, so that it is not removed now; False when it is gone already."""
+        try:
+            with translated(self._spool.root):
+                self._spool.make_durable_folder(path.parent)
+        except SpoolUnwritable:
+            return False
+        with contextlib.suppress(FileNotFoundError), locked(self._spool.root / path.parent, fcntl.LOCK_SH):
+            os.utime(self._spool.root / path)
+            sync_folder(self._spool.root / path.parent)
+            return True
+        return False
+
     def _is_there(self, path: Path) -> bool:
         """Whether the same dataset lies there undamaged; a damaged file is replaced by the one just received."""
         try:
@@ -249,6 +283,17 @@ def check_uid(text: str) -> str:
     if len(text) > 64 or not UID_PATTERN.fullmatch(text):
         raise NotAUid(f"not a UID: {text[:80]!r}")
     return text
+
+
+@contextlib.contextmanager
+def locked(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold a folder, until the process ends at the latest; who removes holds it alone. Raises FileNotFoundError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, how)
+        yield
+    finally:
+        os.close(fd)
 
 
 def sync_folder(folder: Path) -> None:

@@ -92,8 +92,11 @@ class Listener:
             return
         server.stopping = True
         server.shutdown()
-        if not self.settings.streaming:
-            for assoc in server.active_associations:
+        for assoc in server.active_associations:
+            if not assoc.is_established:
+                assoc.dul.socket.cut()
+                assoc.dul.to_user_queue.put(None)  # pynetdicom's own path waits for this queue alone
+            elif not self.settings.streaming:
                 assoc.abort()
         ends_at = time.monotonic() + grace_seconds
         while server.connections() and time.monotonic() < ends_at:

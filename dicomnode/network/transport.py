@@ -186,6 +186,12 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
                 self.socket.sendall(A_ABORT_INVALID_PARAMETER)
         raise Offence(what)
 
+    def cut(self) -> None:
+        """End the connection from another thread: whoever waits for the peer wakes up."""
+        if self.socket is not None:
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+
     def linger(self) -> None:
         """Nothing more from us; the peer gets a moment to read what was sent last: closing on unread bytes resets."""
         if self.socket is None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inference.explain.engine import explain
+from inference.explain.engine import INPUT_METHODS, explain
 from inference.explain.mapset import MapSet
 from inference.explain.ranking import spearman
 
@@ -54,6 +54,19 @@ def cascade(
         found.append(_correlations(true, explain(broken, inputs, **asked)))  # type: ignore[arg-type]
     rho = {(m.method, m.layer): tuple(each[i] for each in found) for i, m in enumerate(true)}
     return Cascade(tuple(stages), rho)
+
+
+def for_card(
+    model: nn.Module, inputs: Tensor, target: int | Sequence[int], layers: Mapping[str, str]
+) -> dict[str, float]:
+    """What a card keeps as metrics["randomisation"]: method -> mean |rho| over the cascade, at the method's layer.
+
+    `layers` is method -> layer, as the node makes its maps; `target` is the right class of each of some dozen slices.
+    """
+    found = cascade(model, inputs, target, list(dict.fromkeys(layers.values())), list(layers))
+    at = {(method, layer): method for method, layer in layers.items()}
+    at |= {(method, ""): method for method in layers if method in INPUT_METHODS}
+    return {at[key]: round(float(np.mean(np.abs(rho))), 4) for key, rho in found.rho.items() if key in at}
 
 
 def other_class(

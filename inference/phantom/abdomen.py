@@ -22,6 +22,8 @@ def paint_liver(canvas: Canvas, traits: Traits, spaces: Spaces) -> None:
     low = rng.uniform(225, 275) + rng.uniform(0.45, 0.75) * np.maximum(x + 70, np.float32(-20)) + 0.25 * (y + 40)
     tip = rng.uniform(25, 90)
     back = 52.0 - rng.uniform(0.75, 1.05) * np.maximum(x + rng.uniform(68, 84), np.float32(0))
+    # Below the hilum the left lobe lies in front: pancreas and bowel are behind it.
+    back -= 38 * np.clip((342 - canvas.z) / 45, 0, 1) * np.clip((x + 62) / 50, 0, 1)
     body = spaces.abdominal(canvas, canvas.everything) & (canvas.z > low) & (x < tip) & (y < back)
     canvas.paint(canvas.everything, body, Organ.LIVER)
     if 310 < z < 385:
@@ -67,7 +69,7 @@ def paint_upper_organs(canvas: Canvas, traits: Traits, spaces: Spaces) -> None:
         shape = canvas.capsule(a, b, 12.5 - 1.5 * k, 11.0 - 1.3 * k)
         if shape is not None:
             lobes = shape[1] + np.float32(0.28) * canvas.noise(traits.fine, shape[0])
-            canvas.paint(shape[0], lobes < 1, Organ.PANCREAS, over=(Organ.FAT,))
+            canvas.paint(shape[0], lobes < 1, Organ.PANCREAS, over=(Organ.FAT, Organ.LIVER))
     for side, z in ((-1, 330.0), (1, 322.0)):
         canvas.tube([(side * 30 - 4, -18, z + 8), (side * 36 - 4, -2, z)], 2.6, Organ.ADRENAL, over=(Organ.FAT,))
         canvas.tube([(side * 30 - 4, -18, z + 8), (side * 27 - 4, 0, z)], 2.4, Organ.ADRENAL, over=(Organ.FAT,))
@@ -113,7 +115,7 @@ def paint_stomach(canvas: Canvas, traits: Traits, spaces: Spaces) -> None:
         shape = canvas.capsule(a, b, ra, rb)
         if shape is not None:
             mask = (shape[1] < 1) & spaces.abdominal(canvas, shape[0])
-            canvas.paint(shape[0], mask, Organ.BOWEL_WALL, over=(Organ.FAT, Organ.BOWEL_WALL, Organ.PANCREAS))
+            canvas.paint(shape[0], mask, Organ.BOWEL_WALL, over=(Organ.FAT, Organ.BOWEL_WALL))
         inner.append((a, b, max(2.0, ra - wall), max(2.0, rb - wall)))
     for a, b, ra, rb in inner:
         shape = canvas.capsule(a, b, ra, rb)
@@ -177,7 +179,7 @@ def _kidney_lesions(canvas: Canvas, traits: Traits, centre: Point, radii: Point,
         for _ in range(int(rng.integers(1, 5))):
             way = rng.normal(0, 1, 3)
             way /= np.linalg.norm(way)
-            r = float(rng.gamma(3, 4) + 3)
+            r = float(min(26.0, rng.gamma(2.5, 4) + 3))
             at = tuple(float(m + 0.85 * w * q) for m, w, q in zip(centre, way, radii, strict=True))
             canvas.ball((at[0], at[1], at[2]), (r, r, r), Organ.CYST)
     if c.kidney_stones:

@@ -123,18 +123,23 @@ def _paint_mesentery(canvas: Canvas, traits: Traits) -> None:
 
 def paint_plaque(canvas: Canvas, traits: Traits) -> None:
     """Calcified shells on the walls of aorta and iliac arteries, and stents within them."""
-    rng = traits.rng("plaque")
-    arteries = np.isin(canvas.labels, (Organ.AORTA, Organ.ILIAC_ARTERY))
-    if not arteries.any():
+    c = traits.confounders
+    if not (c.plaque or c.vascular_stent):
         return
-    core = ndimage.binary_erosion(arteries, iterations=2)
-    if traits.confounders.plaque:
-        rim = arteries & ~core
-        spots = canvas.noise(traits.fine) + 0.6 * canvas.noise(traits.middle) > rng.uniform(0.5, 1.5)
-        canvas.paint(canvas.everything, rim & spots & ndimage.binary_dilation(core, iterations=3), Organ.CALCIFICATION)
+    arteries = np.isin(canvas.labels, (Organ.AORTA, Organ.ILIAC_ARTERY))
+    rows, columns = np.nonzero(arteries.any(axis=1))[0], np.nonzero(arteries.any(axis=0))[0]
+    if len(rows) == 0:
+        return
+    window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    step = float(canvas.row_mm[1] - canvas.row_mm[0])
+    depth = ndimage.distance_transform_edt(np.pad(arteries[window], 1))[1:-1, 1:-1] * step
+    wide = ndimage.binary_dilation(depth > 3.0, iterations=max(2, int(5 / step)))
+    rim = max(1.01 * step, 2.0)
+    rng = traits.rng("plaque")
+    if c.plaque:
+        spots = canvas.noise(traits.fine, window) + 0.6 * canvas.noise(traits.middle, window) > rng.uniform(0.5, 1.5)
+        canvas.paint(window, (depth > 0) & (depth <= rim) & wide & spots, Organ.CALCIFICATION)
     low = rng.uniform(150, 300)
-    if traits.confounders.vascular_stent and low < canvas.height < low + 110:
-        wall = core & ~ndimage.binary_erosion(core, iterations=1)
-        wires = canvas.noise(traits.grain) > 0.2
-        canvas.paint(canvas.everything, wall & wires & ndimage.binary_dilation(
-            ndimage.binary_erosion(core, iterations=2), iterations=4), Organ.STENT)  # fmt: skip
+    if c.vascular_stent and low < canvas.height < low + 110:
+        wires = canvas.noise(traits.grain, window) > 0.2
+        canvas.paint(window, (depth > rim) & (depth <= rim + max(1.01 * step, 1.6)) & wide & wires, Organ.STENT)

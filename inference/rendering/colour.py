@@ -14,7 +14,7 @@ from inference.phases import Phase
 
 Picture = NDArray[np.uint8]
 
-STRONGEST_OPACITY = 0.72
+STRONGEST_OPACITY = 0.66
 _COLOURS = (0.28, 0.86)
 """Part of the colour map in use: its dark end would look like a shadow, its bright end like bone."""
 

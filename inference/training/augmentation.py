@@ -97,7 +97,7 @@ class Augmentation:
 
     def _resharpened(self, image: Tensor) -> Tensor:
         """Smoother or sharper, as another kernel would make it."""
-        kernel = torch.exp(-0.5 * (torch.arange(-2, 3).float() / self.strength.blur) ** 2)
+        kernel = torch.exp(-0.5 * (torch.arange(-2, 3).float() / max(self.strength.blur, 0.1)) ** 2)
         kernel = kernel / kernel.sum()
         smooth = F.conv2d(F.pad(image, (2, 2, 2, 2), mode="replicate"), (kernel[:, None] * kernel[None])[None, None])
         amount = self._uniform(len(image), -self.strength.sharpen, 1.0)

@@ -90,12 +90,12 @@ class EvaluationReport:
         ]
 
     def summary(self) -> dict[str, Any]:
-        """The figures as plain numbers, as a model card keeps them."""
+        """The figures as plain numbers, as a model card keeps them; None where there was nothing to measure."""
         return {
             "series": sum(row.truth is not None for row in self.series),
-            "macro_f1": round(self.macro_f1.value, 4),
-            "f1": {phase.value: round(score.value, 4) for phase, score in self.f1.items()},
-            "accuracy_of_answers": round(self.accuracy.value, 4),
+            "macro_f1": _rounded(self.macro_f1.value),
+            "f1": {phase.value: _rounded(score.value) for phase, score in self.f1.items()},
+            "accuracy_of_answers": _rounded(self.accuracy.value),
             "answered": round(self.answered, 4),
             "expected_calibration_error": round(self.expected_calibration_error, 4),
         }
@@ -194,6 +194,10 @@ def abstention_curve(
     right_so_far = np.cumsum(right[order]) / answered
     points = zip(confidence[order], answered / max(total, 1), right_so_far, strict=True)
     return tuple((float(c), float(a), float(r)) for c, a, r in points)[::-1]
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if np.isfinite(value) else None
 
 
 def _said(bundle: Bundle, volume: Volume | str, device: str) -> Findings | str:

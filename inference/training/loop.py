@@ -15,13 +15,20 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from inference.networks.classifier import PhaseClassifier, SliceOutputs
+from inference.phases import PHASES
 from inference.preprocessing import Grid
 from inference.training.augmentation import Augmentation
 from inference.training.datasets import NO_PHASE, Batch, ShardPool
+
+EARLY_MIX_SECONDS = (42.0, 56.0)
+"""Where arterial turns into portal venous."""
+LATE_MIX_SECONDS = (100.0, 185.0)
+"""Where portal venous turns into delayed."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,9 @@ class Trainer:
                     looked = now
                     pool.look()
                     bar.n = round(self.progress.seconds)
-                    bar.set_postfix(step=self.progress.step, **{k: f"{v:.3f}" for k, v in self.progress.losses.items()})
+                    bar.set_postfix(
+                        {"step": self.progress.step, **{k: f"{v:.3f}" for k, v in self.progress.losses.items()}}
+                    )
                 if now - saved > self.schedule.checkpoint_seconds:
                     saved = now
                     save(self)
@@ -156,20 +165,38 @@ def windowed(hounsfield: Tensor, grid: Grid) -> Tensor:
 
 def slice_losses(outputs: SliceOutputs, batch: Batch, smoothing: float) -> dict[str, Tensor]:
     """Cross-entropy of the phase, Gaussian likelihood of ln(seconds), cross-entropy of the scope; each where known."""
-    phase = torch.from_numpy(batch.phase.astype(np.int64))
+    target, known = (torch.from_numpy(values) for values in phase_targets(batch))
     scope = torch.from_numpy(batch.scope.astype(np.float32))
     seconds = torch.from_numpy(np.array(batch.seconds))
-    known, timed = phase != NO_PHASE, torch.isfinite(seconds) & (seconds > 0)
+    timed = torch.isfinite(seconds) & (seconds > 0)
     zero = outputs.logits.float().sum() * 0.0
     losses = {"scope": 0.5 * F.binary_cross_entropy_with_logits(outputs.scope.float(), scope)}
-    losses["phase"] = (
-        F.cross_entropy(outputs.logits[known].float(), phase[known], label_smoothing=smoothing) if known.any() else zero
-    )
+    losses["phase"] = zero
+    if known.any():
+        losses["phase"] = F.cross_entropy(outputs.logits[known].float(), target[known], label_smoothing=smoothing)
     mean, spread = outputs.timing[timed].float().unbind(dim=1)
     spread = spread.clamp(-3.0, 2.0)
     error = (seconds[timed].clamp(min=5.0).log() - mean - 4.0) * torch.exp(-spread)
     losses["timing"] = 0.2 * (0.5 * error.clamp(-6.0, 6.0) ** 2 + spread).mean() if timed.any() else zero
     return losses
+
+
+def phase_targets(batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """target[slice, phase] and known[slice]: what is between two phases is taught as lying between them.
+
+    Without a name but with a time: a mixture of the neighbours by that time; and in the portal venous window, where
+    no name means that an earlier bolus is still being excreted, half portal venous and half delayed.
+    """
+    target = np.eye(len(PHASES) + 1, len(PHASES), dtype=np.float32)[batch.phase]
+    seconds = np.array(batch.seconds)
+    between = (batch.phase == NO_PHASE) & (batch.scope == 1) & (seconds > 0)
+    early = between & (seconds <= EARLY_MIX_SECONDS[1])
+    late = between & (seconds > EARLY_MIX_SECONDS[1])
+    for chosen, (low, high), first in ((early, EARLY_MIX_SECONDS, 1), (late, LATE_MIX_SECONDS, 2)):
+        share = np.clip((seconds[chosen] - low) / (high - low), 0.0, 1.0)
+        target[chosen, first], target[chosen, first + 1] = 1.0 - share, share
+    target[late & (seconds < LATE_MIX_SECONDS[0])] = (0.0, 0.0, 0.5, 0.5)
+    return target, (batch.phase != NO_PHASE) | between
 
 
 def write_checkpoint(trainer: Trainer, path: Path) -> None:

@@ -8,7 +8,9 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from inference.phases import Phase, SliceAnswers
 from inference.preprocessing import Grid
 from inference.training.datasets import Sample, pack, write_shard
 from inference.volume import Volume
+
+if TYPE_CHECKING:
+    from inference.phantom.labelled import Labelled
 
 TRAINING, HELD_OUT = "training", "held-out"
 SLICE_PIXELS = 208
@@ -93,15 +98,27 @@ class Workers:
             process.join()
 
 
-def fill(orders: Sequence[Order], grid: Grid, part: int = 0, parts: int = 1) -> None:
+def fill(orders: Sequence[Order], grid: Grid, part: int = 0, parts: int = 1, niceness: int = 10) -> None:
     """Write every `parts`-th shard of the orders from the `part`-th on; what is already there is not written again."""
-    os.nice(10)
+    os.nice(niceness)
     most = max((order.shards for order in orders), default=0)
     for number in range(part, most, parts):
         for order in orders:
             name = f"{order.seed:06d}-{number:05d}"
             if number < order.shards and not (order.folder / name).exists():
                 write_shard(order.folder, name, pack(_samples(order, number), grid))
+
+
+def write_repainted(folder: Path, labelled: "Labelled", shards: int, seed: int, grid: Grid, slices: int = 192) -> None:
+    """Shards of a real labelled volume, bent at random and repainted at random times; goes on where it was stopped."""
+    from inference.phantom.repaint import repainted_stream
+
+    for number in range(shards):
+        name = f"{seed:06d}-{number:05d}"
+        if not (folder / name).exists():
+            made = islice(repainted_stream(labelled, seed * 1_000_003 + number, SLICE_PIXELS), slices)
+            samples = (Sample(m.hounsfield, m.spacing_mm, m.phase, m.seconds, True) for m in made)
+            write_shard(folder, name, pack(samples, grid))
 
 
 def _samples(order: Order, number: int) -> Iterator[Sample]:

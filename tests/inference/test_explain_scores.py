@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from inference.explain import Map, explain
-from inference.explain.randomisation import cascade, other_class, repeatability
+from inference.explain.randomisation import cascade, for_card, other_class, repeatability
 from inference.explain.ranking import (
     average_precision,
     pointing_game,
@@ -219,3 +219,14 @@ def test_repeatability_compares_neighbours() -> None:
     assert repeatability(explain(network, images(3), target=0, maps=["saliency"]))["saliency", ""] < 0.5
     with pytest.raises(ValueError, match="neighbouring"):
         repeatability(explain(network, x, target=0, maps=["saliency"]))
+
+
+def test_the_card_keeps_one_number_for_each_method_at_its_layer() -> None:
+    """The mean magnitude over the cascade, of the layer at which the node makes that map."""
+    network, x = trained(Plain(torch.relu)).float(), images().float()
+    layers = {"sam": "first", "grad-cam": "last", "saliency": "first"}
+    found = for_card(network, x, [0, 1, 2], layers)
+    whole = cascade(network, x, [0, 1, 2], ["first", "last"], ["sam", "grad-cam", "saliency"])
+    assert set(found) == {"sam", "grad-cam", "saliency"}
+    assert found["sam"] == pytest.approx(np.abs(whole.rho["sam", "first"]).mean(), abs=1e-4)
+    assert found["grad-cam"] == pytest.approx(np.abs(whole.rho["grad-cam", "last"]).mean(), abs=1e-4)

@@ -13,17 +13,19 @@ from inference.phantom.organs import Organ
 from inference.phantom.patient import Patient
 from inference.phantom.traits import CHANCES, Confounders
 
-GRID = Grid(size=80, spacing_mm=5.4, centre_mm=(0.0, -40.0))
+GRID = Grid(size=72, spacing_mm=6.0, centre_mm=(0.0, -40.0))
 PLAIN = {f.name: False for f in fields(Confounders)}
-HEIGHTS = tuple(np.linspace(0.02, 0.98, 24))
+HEIGHTS = tuple(np.linspace(0.02, 0.98, 20))
 
 
 @lru_cache(maxsize=64)
-def counts(seed: int, *switched: str, family: str = "training") -> NDArray[np.int64]:
-    """Pixels of every organ over the trunk of a plain patient with some confounders switched on."""
+def counts(
+    seed: int, *switched: str, family: str = "training", heights: tuple[float, ...] = HEIGHTS
+) -> NDArray[np.int64]:
+    """Pixels of every organ at some heights of a plain patient with some confounders switched on."""
     patient = Patient.random(seed, family, PLAIN | dict.fromkeys(switched, True))
     total = np.zeros(256, np.int64)
-    for position in HEIGHTS:
+    for position in heights:
         total += np.bincount(patient.labels(float(position), GRID).labels.ravel(), minlength=256)
     return total
 
@@ -33,7 +35,7 @@ def at(seed: int, position: float) -> set[Organ]:
     return {Organ(v) for v in np.unique(patient.labels(position, GRID).labels)}
 
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -78,36 +80,38 @@ def test_organs_have_plausible_volumes(seed: int) -> None:
     assert 120 < kidneys < 700
 
 
-GROWS: dict[str, Sequence[Organ]] = {
-    "oral_contrast": (Organ.ORAL_CONTRAST,),
-    "plaque": (Organ.CALCIFICATION,),
-    "vascular_stent": (Organ.STENT,),
-    "hip_prosthesis": (Organ.METAL,),
-    "spine_screws": (Organ.METAL,),
-    "clips": (Organ.METAL,),
-    "pacemaker": (Organ.METAL,),
-    "gallstones": (Organ.STONE,),
-    "kidney_stones": (Organ.STONE,),
-    "ascites": (Organ.ASCITES,),
-    "pleural_effusion": (Organ.PLEURAL_EFFUSION,),
-    "kidney_cysts": (Organ.CYST,),
-    "liver_cysts": (Organ.CYST,),
-    "tumours": (Organ.TUMOUR,),
-    "hypervascular_tumours": (Organ.HYPERVASCULAR_TUMOUR,),
-    "distended_gas": (Organ.GAS,),
-    "arms_down": (Organ.SKIN,),
-    "hydronephrosis": (Organ.RENAL_PELVIS, Organ.URETER),
+GROWS: dict[str, tuple[tuple[float, float], Sequence[Organ]]] = {
+    "oral_contrast": ((0.30, 0.60), (Organ.ORAL_CONTRAST,)),
+    "plaque": ((0.33, 0.60), (Organ.CALCIFICATION,)),
+    "vascular_stent": ((0.26, 0.66), (Organ.STENT,)),
+    "hip_prosthesis": ((0.02, 0.14), (Organ.METAL,)),
+    "spine_screws": ((0.30, 0.80), (Organ.METAL,)),
+    "clips": ((0.10, 0.80), (Organ.METAL,)),
+    "pacemaker": ((0.66, 0.98), (Organ.METAL,)),
+    "gallstones": ((0.40, 0.50), (Organ.STONE,)),
+    "kidney_stones": ((0.38, 0.54), (Organ.STONE,)),
+    "ascites": ((0.30, 0.60), (Organ.ASCITES,)),
+    "pleural_effusion": ((0.55, 0.80), (Organ.PLEURAL_EFFUSION,)),
+    "kidney_cysts": ((0.38, 0.55), (Organ.CYST,)),
+    "liver_cysts": ((0.42, 0.66), (Organ.CYST,)),
+    "tumours": ((0.42, 0.66), (Organ.TUMOUR,)),
+    "hypervascular_tumours": ((0.42, 0.66), (Organ.HYPERVASCULAR_TUMOUR,)),
+    "distended_gas": ((0.30, 0.60), (Organ.GAS,)),
+    "arms_down": ((0.30, 0.70), (Organ.SKIN,)),
+    "hydronephrosis": ((0.20, 0.52), (Organ.RENAL_PELVIS, Organ.URETER)),
 }
+"""Switch -> (positions between which it is looked for, what there must be more of)."""
 
 
 @pytest.mark.parametrize("switch", sorted(GROWS))
 def test_each_confounder_appears_when_switched_on(switch: str) -> None:
-    """Over several patients, switching a confounder on adds what it stands for."""
-    organs = list(GROWS[switch])
-    without = sum(int(counts(seed)[organs].sum()) for seed in SEEDS)
-    with_it = sum(int(counts(seed, switch)[organs].sum()) for seed in SEEDS)
+    """Over two patients, switching a confounder on adds what it stands for."""
+    between, wanted = GROWS[switch]
+    heights, organs = tuple(np.linspace(*between, 8)), list(wanted)
+    without = sum(int(counts(seed, heights=heights)[organs].sum()) for seed in SEEDS)
+    with_it = sum(int(counts(seed, switch, heights=heights)[organs].sum()) for seed in SEEDS)
     assert with_it > without
-    if organs[0] in (Organ.ORAL_CONTRAST, Organ.METAL, Organ.STONE, Organ.CYST, Organ.ASCITES, Organ.CALCIFICATION):
+    if not {Organ.GAS, Organ.SKIN, Organ.RENAL_PELVIS} & set(organs):
         assert without == 0
 
 

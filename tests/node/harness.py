@@ -185,7 +185,10 @@ class StubNode(Node):
         if self.nursery is not None:
             assert self.nursery.stdin is not None
             self.nursery.stdin.close()
-            self.nursery.wait(10)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.nursery.wait(20)
+            self.nursery.kill()
+            self.nursery.wait()
             self.nursery = None
 
     __enter__ = start

@@ -268,7 +268,7 @@ def _jobs(query: Query, tally: Tally) -> Iterator[str]:
 
 
 def _results(query: Query, archive: CountingArchive, tally: Tally) -> Iterator[str]:
-    made = {sop_uid: job for sop_uid, job in query("SELECT sop_uid, job_id FROM outbox")}
+    made = dict(query("SELECT sop_uid, job_id FROM outbox"))
     stored: dict[str, set[str]] = {}
     for sop_uid, digest in archive.stores:
         stored.setdefault(sop_uid, set()).add(digest)

@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from dicomnode.series.header import read_file_header
 from storage.states import JobState, OutboxState
 from tests.node.harness import Node, free_port
 
 IN_SCOPE = ("crlm1006", "acrin001-abd", "ircad17", "ctpe0117", "lfcp0001")
 OUT_OF_SCOPE = ("head-gbm", "tilt-ge")
+DERIVED = ("crlm1006",)
+"""Its Image Type says DERIVED\\SECONDARY: the PACS's routing rule passes it over, so that somebody sends it by hand."""
+pytestmark = [pytest.mark.xdist_group("node"), pytest.mark.timeout(900), pytest.mark.slow]
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 
@@ -58,9 +62,16 @@ def routed(
         for series in (*IN_SCOPE, *OUT_OF_SCOPE):
             command = [storescu, "-aet", "CTSIM", "-aec", "PACS", "127.0.0.1", str(base + 4), "+sd", "+r"]
             subprocess.run([*command, str(real_data / "ct" / series)], check=True, capture_output=True)
-        node.wait(lambda: node.finished(len(IN_SCOPE + OUT_OF_SCOPE)), 420, "end of all jobs")
+        _send_by_hand(pacs, [_series_uid(real_data / "ct" / name) for name in DERIVED])
+        node.wait(lambda: node.finished(len(IN_SCOPE + OUT_OF_SCOPE)), 700, "end of all jobs")
         node.wait(lambda: _all_committed(node), 60, "commitment of all results")
         yield pacs, node
+
+
+def _send_by_hand(pacs: Any, series_uids: list[str]) -> None:
+    for uid in series_uids:
+        found = pacs.post("/tools/find", {"Level": "Series", "Query": {"SeriesInstanceUID": uid}})
+        pacs.post("/modalities/ainode/store", {"Resources": found, "Synchronous": False})
 
 
 def _all_committed(node: Node) -> bool:
@@ -123,6 +134,4 @@ def test_the_pacs_count_closed_the_series(routed: tuple[Any, Node]) -> None:
 
 
 def _series_uid(folder: Path) -> str:
-    from dicomnode.series.header import read_file_header
-
     return read_file_header(next(path for path in sorted(folder.rglob("*")) if path.is_file())).series_uid

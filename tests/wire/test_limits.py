@@ -229,3 +229,13 @@ def test_two_hundred_connections_at_once_are_each_accepted_or_rejected(listen) -
     assert len(shelf.kept) == kinds.count(2) > 0
     shelf.wait_for("closed", kinds.count(2))
     assert listener.associations() == 0
+
+
+def test_a_half_open_connection_does_not_delay_the_stop(listen) -> None:
+    """Stopping waits for instances, not for peers that never asked for an association."""
+    listener, _ = listen(limits=replace(QUICK, request_seconds=30))
+    with RawPeer(listener.port):
+        time.sleep(0.2)
+        started = time.monotonic()
+        listener.stop()
+        assert time.monotonic() - started < 5

@@ -143,12 +143,13 @@ def upgrade() -> None:
         sa.Column("instance_number", sa.Integer(), nullable=True),
         sa.Column(
             "disposition",
-            sa.Enum("judge", "set aside", name="disposition", native_enum=False, length=16),
+            sa.Enum("judge", "set aside", "own", name="disposition", native_enum=False, length=16),
             nullable=False,
         ),
         sa.Column("disposition_reason", sa.Text(), nullable=True),
         sa.Column("changed", sa.Boolean(), nullable=False),
         sa.Column("job_id", NUMBER, nullable=True),
+        sa.Column("removed_at", TIME, nullable=True),
         sa.ForeignKeyConstraint(
             ["job_id"],
             ["jobs.id"],
@@ -174,6 +175,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("job_id IS NULL AND disposition = 'set aside'"),
         postgresql_where=sa.text("job_id IS NULL AND disposition = 'set aside'"),
+    )
+    op.create_index(
+        "ix_arrivals_kept",
+        "arrivals",
+        ["study_uid", "series_uid"],
+        unique=False,
+        sqlite_where=sa.text("removed_at IS NULL"),
+        postgresql_where=sa.text("removed_at IS NULL"),
     )
     op.create_table(
         "outbox",
