@@ -1,6 +1,6 @@
 """What the paper claims of its maps, tried on phantoms with known truth.
 
-    python benchmarks/claims.py [--seeds 5] [--cache FOLDER] [--figure docs/maps.png]
+    python benchmarks/claims.py [--seeds 5] [--patients 30] [--epochs 16] [--cache FOLDER] [--figure docs/maps.png]
 
 Philbrick et al., AJR 2018;211:1184, from its abstract:
     C1  every map identifies voxels that the classifier used
@@ -45,10 +45,8 @@ from inference.phases import PHASES
 from inference.preprocessing import Grid, channels
 from inference.rendering.contact_sheet import Cell, Sheet, contact_sheet
 
-SIZE, TRAINED_ON, TESTED_ON, EPOCHS, BATCH = 96, 30, 6, 14, 32
-"""Pixels; patients to train and to test on; passes over the training slices; slices at a time."""
-SLICES = 6
-"""Of each patient."""
+SIZE, SLICES, TESTED_ON, BATCH = 96, 6, 6, 12
+"""Pixels; slices of each patient; patients to test on; slices trained on at a time."""
 DELETED = 12
 """Slices of each phase on which deletion and insertion are measured."""
 LAYERS = ("stage2", "stage4", "stage8", "stage16")
@@ -59,6 +57,19 @@ T_95 = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9:
 """Student's t by number of seeds."""
 
 Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much each seed's network is trained, and where results are kept."""
+
+    patients: int
+    epochs: int
+    cache: Path
+
+    def of(self, seed: int) -> Path:
+        """Where the seed's network and results are kept."""
+        return self.cache / f"{self.patients}-patients-{self.epochs}-epochs-seed-{seed}"
 
 
 @dataclass(frozen=True)
@@ -99,15 +110,15 @@ def _patient(seed: int) -> list[PhantomVolume]:
     return [v for v in random_study(seed, seconds, SLICES, SIZE, "abdomen") if v.phase is not None]
 
 
-def train(data: Phantoms, seed: int) -> PhaseClassifier:
+def train(data: Phantoms, seed: int, epochs: int) -> PhaseClassifier:
     """A small phase classifier."""
     torch.manual_seed(seed)
     network, inputs = PhaseClassifier(3, width=16, blocks=(1, 1, 1, 1)), data.inputs()
     phase = torch.from_numpy(data.phase)
     optimiser = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=0.02)
-    steps = EPOCHS * (len(inputs) // BATCH)
+    steps = epochs * (len(inputs) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
-    for _ in tqdm(range(EPOCHS), desc=f"seed {seed}: training", leave=False):
+    for _ in tqdm(range(epochs), desc=f"seed {seed}: training", leave=False):
         for chosen in torch.split(torch.randperm(len(inputs)), BATCH):
             if len(chosen) == BATCH:
                 loss = functional.cross_entropy(network(_varied(inputs[chosen])), phase[chosen], label_smoothing=0.05)
@@ -126,21 +137,22 @@ def _varied(x: Tensor) -> Tensor:
     return x.roll(moves, (-2, -1)) + 0.02 * torch.randn_like(x)
 
 
-def trial(seed: int, cache: Path) -> dict[str, Row]:
+def trial(seed: int, effort: Effort) -> dict[str, Row]:
     """ "method@layer" -> its measures, means over the test slices; computed once a seed."""
-    path = cache / f"trial-{seed}.json"
+    path = effort.of(seed).with_suffix(".json")
     if not path.exists():
-        network = trained(seed, cache)
-        path.write_text(json.dumps(_measured(network, phantoms(9000 + seed, TESTED_ON, cache))))
+        network = trained(seed, effort)
+        path.write_text(json.dumps(_measured(network, phantoms(9000 + seed, TESTED_ON, effort.cache))))
     found: dict[str, Row] = json.loads(path.read_text())
     return found
 
 
-def trained(seed: int, cache: Path) -> PhaseClassifier:
+def trained(seed: int, effort: Effort) -> PhaseClassifier:
     """The seed's network, trained once."""
-    path = cache / f"network-{seed}.pt"
+    path = effort.of(seed).with_suffix(".pt")
     if not path.exists():
-        torch.save(train(phantoms(seed, TRAINED_ON, cache), seed).state_dict(), path)
+        data = phantoms(seed, effort.patients, effort.cache)
+        torch.save(train(data, seed, effort.epochs).state_dict(), path)
     network = PhaseClassifier(3, width=16, blocks=(1, 1, 1, 1))
     network.load_state_dict(torch.load(path, weights_only=True))
     return network.eval()
@@ -257,9 +269,9 @@ def print_claims(found: Mapping[str, Interval]) -> None:
         print(f"{name:52}{interval!s:>17}  {interval.wins}/{interval.seeds}  {verdict}")
 
 
-def figure(seed: int, cache: Path, path: Path) -> None:
+def figure(seed: int, effort: Effort, path: Path) -> None:
     """One phantom slice with every map at every layer."""
-    network, data = trained(seed, cache), phantoms(9000 + seed, TESTED_ON, cache)
+    network, data = trained(seed, effort), phantoms(9000 + seed, TESTED_ON, effort.cache)
     x, phase = data.inputs(), torch.from_numpy(data.phase)
     with torch.inference_mode():
         sure = torch.softmax(network(x), 1).gather(1, phase[:, None])[:, 0].numpy()
@@ -293,6 +305,8 @@ def main() -> int:
     """Prints the tables; 0 when what is asserted holds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--patients", type=int, default=30, help="phantom patients to train each network on")
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--cache", type=Path, help="keeps phantoms, networks and results between runs")
     parser.add_argument("--figure", type=Path, help="also draws one slice with every map")
     parser.add_argument("--threads", type=int, default=2)
@@ -301,9 +315,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         cache = arguments.cache or Path(temporary)
         cache.mkdir(parents=True, exist_ok=True)
-        trials = [trial(seed, cache) for seed in tqdm(range(arguments.seeds), desc="seeds")]
+        effort = Effort(arguments.patients, arguments.epochs, cache)
+        trials = [trial(seed, effort) for seed in tqdm(range(arguments.seeds), desc="seeds")]
         if arguments.figure:
-            figure(0, cache, arguments.figure)
+            figure(0, effort, arguments.figure)
     print_table(trials)
     found = claims(trials)
     print_claims(found)

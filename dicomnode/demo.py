@@ -34,8 +34,8 @@ PHASES_SECONDS: tuple[tuple[str, float | None], ...] = (
     ("arterial", 28.0),
     ("portal venous", 72.0),
 )
-SEED = 7
-SLICES, SIZE = 40, 512
+SEED = 24
+SLICES, SIZE = 32, 384
 START_SECONDS, JOBS_SECONDS = 60.0, 600.0
 
 
@@ -45,10 +45,10 @@ def demo(out: Path, series: Path | None) -> int:
     _clear(out)
     source = series or _write_phantom_study(out / "sent")
     settings = _write_settings(out)
-    with Archive(out / "archive", "ARCHIVE", port=_port(settings), callers=_where_reports_go(settings)):
-        with _node(out / "dicomnode.toml", settings):
-            sent = _send(source, settings)
-            lines = _wait_for_jobs(settings, sent)
+    archive = Archive(out / "archive", "ARCHIVE", port=_port(settings), callers=_where_reports_go(settings))
+    with archive, _node(out / "dicomnode.toml", settings):
+        sent = _send(source, settings)
+        lines = _wait_for_jobs(settings, sent)
     _print_results(settings, lines, out)
     print(f"\nThe whole way took {time.monotonic() - started:.0f} s. Not for diagnostic use.")
     if series is None:

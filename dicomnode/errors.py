@@ -51,8 +51,6 @@ class Verdict(Enum):
     """What happens to a job after an exception."""
 
     RETRY = "retry"
-    WAIT = "wait"
-    """Tried again, and it costs no attempt: the disk or the database is not ready, whatever the job."""
     DECLINE = "decline"
     FAIL = "fail"
 
@@ -60,12 +58,9 @@ class Verdict(Enum):
 def verdict(error: BaseException) -> Verdict:
     """The decision an exception stands for; an unknown one is tried again, up to the attempt limit."""
     from inference.errors import CannotJudge
-    from storage.errors import DatabaseError, DatabaseRefused, SpoolError
 
     if isinstance(error, (Decline, CannotJudge)):
         return Verdict.DECLINE
     if isinstance(error, Fail):
         return Verdict.FAIL
-    if isinstance(error, (SpoolError, DatabaseError)) and not isinstance(error, DatabaseRefused):
-        return Verdict.WAIT
     return Verdict.RETRY

@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,12 +21,12 @@ from typing import TYPE_CHECKING
 from dicomnode.config import Settings, load
 from dicomnode.errors import ConfigurationError
 from dicomnode.supervisor import Child, Supervisor, Tell
+from dicomnode.upkeep import Upkeep
 from storage.arrivals import Arrivals
 from storage.associations import Associations
 from storage.audit import Audit
-from storage.database import Database, is_gone, migrate
+from storage.database import Database, migrate
 from storage.errors import SpoolError, StorageError
-from storage.events import Events, NewEvent
 from storage.jobs import Jobs
 from storage.outbox import Outbox
 from storage.results import ResultStore
@@ -46,8 +45,6 @@ COURIER_IDLE_SECONDS = 0.5
 WORKER_NICENESS = 5
 """The worker gives way: receiving goes before judging."""
 SIGN_OF_LIFE_SECONDS = 10.0
-ORPHAN_SECONDS = 20.0
-JOB_LOG_SECONDS = 2.0
 
 
 def utc_now() -> datetime:
@@ -134,14 +131,16 @@ MakeSupervisor = Callable[[Sequence[Child], Tell], Supervisor]
 
 def supervise(settings: Settings, make: MakeSupervisor, config: Path | None) -> int:
     """All roles, each in a process of its own, until stopped. Raises ConfigurationError before the first one starts."""
-    stores = prepare(settings)
-    _wait_for_orphans(stores)
+    prepare(settings)
+    children = _children(settings, config)
+    upkeep = Upkeep(settings.storage.url, settings.analyse.attempts, children, utc_now)
+    upkeep.wait_for_orphans()
     _check_ports(settings)
     _check_keys(settings)
     warn_of_open_doors(settings)
-    _bury_the_dead(stores, settings, living=())
-    supervisor = make(_children(settings, config), _teller(stores, settings, lambda: supervisor))
-    supervisor.watch = _JobLogWatch(settings, supervisor).look
+    upkeep.bury_the_dead()
+    supervisor = make(children, upkeep.tell)
+    supervisor.watch = upkeep.look
     _stop_on_signals(supervisor.stop)
     log.info("%s listens on %s port %d", settings.node.ae_title, settings.node.host, settings.node.port)
     if settings.web.enabled:
@@ -149,83 +148,11 @@ def supervise(settings: Settings, make: MakeSupervisor, config: Path | None) -> 
     return supervisor.run()
 
 
-def _wait_for_orphans(stores: Stores) -> None:
-    """After a supervisor was killed its roles end by themselves within seconds: until then the port is theirs."""
-    ends_at = time.monotonic() + ORPHAN_SECONDS
-    while time.monotonic() < ends_at and any(_is_orphan(role.process) for role in Roles(stores.database).all()):
-        time.sleep(0.1)
-
-
-def _is_orphan(process: str) -> bool:
-    """Whether a role of an earlier start ("receiver:4711") still runs, and is none of another node's."""
-    try:
-        command = Path(f"/proc/{process.rpartition(':')[2]}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return b"--supervised" in command and process.partition(":")[0].encode() in command
-
-
-@dataclass
-class _JobLogWatch:
-    """Makes a new job log when its file was deleted or moved away, and has the receivers fill it from the spool."""
-
-    settings: Settings
-    supervisor: Supervisor
-    looked_at: float = 0.0
-
-    def look(self) -> None:
-        """Every few seconds."""
-        if time.monotonic() - self.looked_at < JOB_LOG_SECONDS:
-            return
-        self.looked_at = time.monotonic()
-        if not is_gone(self.settings.storage.url):
-            return
-        log.error("the job log's file is gone: a new one is made, and what was received is taken in from the spool")
-        try:
-            migrate(self.settings.storage.url)
-        except (StorageError, OSError) as error:
-            log.error("no new job log can be made: %s", error)
-            return
-        for child in self.supervisor.children:
-            if child.name.startswith("receiver") and child.process is not None:
-                child.process.send_signal(signal.SIGTERM)
-
-
 def _children(settings: Settings, config: Path | None) -> list[Child]:
     names = [f"receiver-{number}" for number in range(1, settings.node.receivers + 1)]
     names += ["assembler", "worker", "courier"] + (["web"] if settings.web.enabled else [])
     base = [sys.executable, "-m", "dicomnode", *(["--config", str(config)] if config else []), "serve"]
     return [Child(name, [*base, name.partition("-")[0], "--supervised"]) for name in names]
-
-
-def _teller(stores: Stores, settings: Settings, supervisor: Callable[[], Supervisor]) -> Callable[[str, str], None]:
-    """Tells what happens to the children, in the log and in the job log, and buries what the dead left open."""
-
-    def tell(name: str, text: str) -> None:
-        log.log(logging.INFO if text.startswith("started") else logging.WARNING, "%s %s", name, text)
-        try:
-            event = NewEvent(at=utc_now(), kind="role", role="supervisor", text=f"{name} {text}")
-            Events(stores.database).record(event)
-            if not text.startswith("started"):
-                _bury_the_dead(stores, settings, _living(supervisor().children))
-        except StorageError as error:
-            log.error("the job log cannot be written: %s", error)
-
-    return tell
-
-
-def _living(children: Sequence[Child]) -> list[str]:
-    running = [child for child in children if child.process is not None]
-    return [f"{child.name.partition('-')[0]}:{child.process.pid}" for child in running if child.process is not None]
-
-
-def _bury_the_dead(stores: Stores, settings: Settings, living: Sequence[str]) -> None:
-    """Ends the associations and leases of processes that are no more."""
-    now = utc_now()
-    Roles(stores.database).keep_only(living)
-    Associations(stores.database).close_orphans(living, now=now)
-    pause = timedelta(seconds=1)
-    stores.jobs.release_lost_leases(now, settings.analyse.attempts, pause, living)
 
 
 def _check_ports(settings: Settings) -> None:
@@ -296,7 +223,8 @@ def run_role(role: str, settings: Settings, *, supervised: bool, judge: "JudgeVo
 def _receiver(stores: Stores, name: str, stopped: threading.Event) -> None:
     from dicomnode.intake import Ledger, NodeIntake
     from dicomnode.listening import listeners, screening_policy
-    from dicomnode.reception import Recorder, reconcile
+    from dicomnode.reception import reconcile
+    from dicomnode.recorder import Recorder
 
     policy = screening_policy(stores.settings)
     ledger = Ledger(stores.arrivals, Associations(stores.database), Audit(stores.database), name)

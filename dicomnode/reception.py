@@ -1,4 +1,4 @@
-"""Receive, in detail: one instance while it arrives, and the recorder that writes the ledger behind it.
+"""Receive, in detail: one instance while it arrives, and its row in the ledger.
 
 Success is a promise, so the order is: the bytes are durable in the spool, then 0x0000, then the arrival's row. The row
 may be lost in a crash: `reconcile` makes it again from the spool.
@@ -7,8 +7,6 @@ may be lost in a crash: `reconcile` makes it again from the spool.
 import hashlib
 import logging
 import os
-import queue
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +29,7 @@ from dicomnode.series.header import (
 )
 from dicomnode.series.screening import Policy, screen
 from storage.arrivals import Arrival, Arrivals
-from storage.errors import DatabaseRefused, SpoolFull, SpoolUnwritable, StorageError
+from storage.errors import SpoolFull, SpoolUnwritable
 from storage.spool import Kept, Spool
 from storage.states import Disposition
 
@@ -46,8 +44,6 @@ META_BYTES = 8 << 10
 """More than preamble and file meta information take."""
 READ_BYTES = 1 << 20
 REBUILT_AT_ONCE = 500
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
-"""Between attempts to write to a database that cannot be written."""
 LARGEST_NUMBER = 2**31 - 1
 """A column of numbers holds no more in every database."""
 
@@ -261,93 +257,4 @@ def _rebuilt(spool: Spool, path: str, policy: Policy) -> Arrival:
     return arrival(header, Kept(Path(path), found.hexdigest(), size, duplicate=False), policy, received_at)
 
 
-class Recorder:
-    """Writes the ledger behind the receivers' backs: many rows in one transaction, in the order they came.
-
-    It begins with `catch_up`, for what an earlier process left unwritten, and so needs no database to be started.
-    The queue is bounded. When the database stays away for so long that it fills up, rows are dropped and made again
-    by another `catch_up`, which is cheaper than a receiver that stops to promise.
-    """
-
-    def __init__(self, write: Callable[[Sequence[object]], None], catch_up: Callable[[], None], limit: int = 50_000):
-        self._write, self._catch_up = write, catch_up
-        self._queue: queue.Queue[object | None] = queue.Queue(limit)
-        self._behind = True
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-
-    def start(self) -> None:
-        """Begins to write."""
-        self._thread.start()
-
-    def put(self, row: object) -> None:
-        """Takes a row; never waits."""
-        try:
-            self._queue.put_nowait(row)
-        except queue.Full:
-            self._behind = True
-
-    def stop(self, timeout_seconds: float = 10.0) -> None:
-        """Writes what is left and ends; what a database that is away keeps from being written is made again later."""
-        try:
-            self._queue.put(None, timeout=timeout_seconds)
-        except queue.Full:
-            return
-        self._thread.join(timeout_seconds)
-
-    def _run(self) -> None:
-        rows: list[object | None] = []
-        while not rows or rows[-1] is not None:
-            self._insist([])
-            rows = self._take()
-            self._insist([row for row in rows if row is not None])
-
-    def _insist(self, rows: list[object]) -> None:
-        """Until they are written."""
-        wait, pause = threading.Event(), FIRST_PAUSE_SECONDS
-        while not self._written(rows):
-            wait.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-    def _take(self) -> list[object | None]:
-        rows = [self._queue.get()]
-        threading.Event().wait(0.02)
-        while rows[-1] is not None and len(rows) < 1000:
-            try:
-                rows.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return rows
-
-    def _written(self, rows: list[object]) -> bool:
-        try:
-            if rows:
-                self._write(rows)
-            if self._behind and self._queue.empty():
-                self._behind = False
-                self._caught_up()
-        except (DatabaseRefused, ValueError):
-            return self._written_one_by_one(rows)
-        except StorageError as error:
-            log.error("the job log cannot be written, and is tried again: %s", error)
-            return False
-        except Exception:
-            log.exception("the job log cannot be written, and is tried again")
-            return False
-        return True
-
-    def _caught_up(self) -> None:
-        try:
-            self._catch_up()
-        except BaseException:
-            self._behind = True
-            raise
-
-    def _written_one_by_one(self, rows: list[object]) -> bool:
-        """One row that the database refuses must not hold up those behind it."""
-        if len(rows) > 1:
-            return all(self._written([row]) for row in rows)
-        log.exception("a row is left out of the job log: the database refuses it")
-        return True
-
-
-__all__ = ["CANNOT_UNDERSTAND", "Reception", "Recorder", "Refused", "arrival", "reconcile"]
+__all__ = ["CANNOT_UNDERSTAND", "Reception", "Refused", "arrival", "reconcile"]

@@ -27,7 +27,7 @@ from dicomnode.results import InstanceReference, ResultContext, ResultObject, Re
 from dicomnode.series.assembly import Rules
 from dicomnode.series.volume import Limits
 from storage.arrivals import Arrivals
-from storage.errors import LeaseLost, StorageError
+from storage.errors import DatabaseFull, DatabaseLocked, DatabaseUnwritable, LeaseLost, SpoolError, StorageError
 from storage.joblog import Job, Verdict
 from storage.jobs import Jobs
 from storage.outbox import NewItem, Outbox, OutboxItem
@@ -128,6 +128,8 @@ class Worker:
                 self._work(job)
         except LeaseLost as error:
             log.warning("job %d: %s", job.id, error)
+        except (SpoolError, DatabaseFull, DatabaseLocked, DatabaseUnwritable) as error:
+            self._give_back(job, error)
         except Exception as error:
             self._failed(job, error)
         return True
@@ -181,6 +183,13 @@ class Worker:
                 found[verdict.part] = InstanceReference(study_uid=job.study_uid, **report)
         return found
 
+    def _give_back(self, job: Job, error: StorageError) -> None:
+        """The disk or the database is not ready, whatever the job: that costs it no attempt."""
+        log.error("job %d waits: %s", job.id, error)
+        now = self.clock()
+        again = now + timedelta(seconds=self.policy.wait_seconds)
+        self.jobs.give_back(job, str(error), not_before=again, now=now)
+
     def _failed(self, job: Job, error: Exception) -> None:
         """An exception class is a decision; the attempt limit turns the last retry into a failure."""
         reason = str(error) or type(error).__name__
@@ -192,10 +201,6 @@ class Worker:
             case Decision.FAIL:
                 log.exception("job %d: FAILED", job.id)
                 self.jobs.fail(job, reason, now=now)
-            case Decision.WAIT:
-                log.error("job %d: waits: %s", job.id, reason)
-                again = now + timedelta(seconds=self.policy.wait_seconds)
-                self.jobs.give_back(job, reason, not_before=again, now=now)
             case Decision.RETRY:
                 log.exception("job %d: attempt %d failed", job.id, job.attempts)
                 again = now + timedelta(seconds=self.policy.retry_pause_seconds * job.attempts)

@@ -77,3 +77,13 @@ def test_nothing_names_a_machine_or_a_registry() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         assert not [word for word in words if word in text], page
+
+
+def test_the_conformance_statement_names_what_the_listener_takes() -> None:
+    """Every transfer syntax and CT class that is accepted, and none that is not."""
+    from dicomnode.network.contexts import CT_CLASSES, TRANSFER_SYNTAXES
+
+    text = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"1\.2\.840\.10008[.0-9]*[0-9]", text))
+    taken = {"1.2.840.10008.1.1", "1.2.840.10008.1.20.1", *CT_CLASSES, *(syntax.uid for syntax in TRANSFER_SYNTAXES)}
+    assert named == taken

@@ -20,7 +20,8 @@ from pynetdicom.presentation import PresentationContext
 from dicomnode.network.acceptor import Connection
 from dicomnode.network.access import AccessPolicy, address_allowed, check
 from dicomnode.network.intake import Intake, Peer, RejectCause, Rejection
-from dicomnode.network.transport import Limits, Server, quiet_pynetdicom
+from dicomnode.network.server import Server
+from dicomnode.network.transport import Limits, quiet_pynetdicom
 
 log = logging.getLogger(__name__)
 

@@ -87,9 +87,8 @@ SECONDS_HIGH = Concept(
     "SECONDS_HIGH", OWN_SCHEME, "Time since injection, upper bound (80 %)", "Zeit seit Injektion, obere Grenze (80 %)"
 )
 
-# Numbers of the group of a key slice.
+# Finding of the group of a key slice.
 KEY_SLICE = Concept("KEY_SLICE", OWN_SCHEME, "slice that shows the answer", "Schicht, die das Ergebnis zeigt")
-SLICE_WEIGHT = Concept("SLICE_WEIGHT", OWN_SCHEME, "Weight of the slice", "Gewicht der Schicht")
 
 # The group of an explanation map: Finding from CID 217, numbers of our own.
 CLASS_ACTIVATION = Concept("130402", "DCM", "Class activation", "Klassenaktivierung")

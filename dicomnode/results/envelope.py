@@ -178,8 +178,17 @@ def _write_series(dataset: Dataset, setting: Setting, kind: str, modality: str) 
     dataset.SeriesDescription = f"{setting.answer} {setting.series_name} {setting.flag}"[:64].rstrip()
     dataset.SeriesDate, dataset.SeriesTime = date_of(setting), time_of(setting)
     if modality not in ("SR", "KO", "DOC"):
-        # Without a body part every validator asks for Laterality (2C); an abdomen has none.
-        dataset.BodyPartExamined = setting.study.get("BodyPartExamined") or "ABDOMEN"
+        _write_body_part(dataset, setting.study)
+
+
+def _write_body_part(dataset: Dataset, study: Dataset) -> None:
+    """Body part and, unless it is one of those that have no side, Laterality (2C): empty when the source tells none."""
+    dataset.BodyPartExamined = study.get("BodyPartExamined") or "ABDOMEN"
+    if dataset.BodyPartExamined not in _WITHOUT_SIDE:
+        dataset.Laterality = study.get("Laterality") or ""
+
+
+_WITHOUT_SIDE = frozenset({"ABDOMEN", "ABDOMENPELVIS", "CHEST", "CHESTABDPELVIS", "HEAD", "LIVER", "NECK", "PELVIS"})
 
 
 def _write_equipment(dataset: Dataset, setting: Setting) -> None:

@@ -56,6 +56,7 @@ INSTANCE_KEYWORDS = (
     "AcquisitionNumber",
     "Modality",
     "BodyPartExamined",
+    "Laterality",
     "Manufacturer",
     "ManufacturerModelName",
     "DeviceSerialNumber",
@@ -99,6 +100,7 @@ def normalise(header: Dataset) -> Dataset:
             if attribute.type == "2" and attribute.keyword not in clean:
                 setattr(clean, attribute.keyword, "")
     _require_complete_sequences(clean)
+    _require_method_of_deidentification(clean)
     clean.SpecificCharacterSet = CHARACTER_SET
     return clean
 
@@ -262,6 +264,12 @@ def _require_complete_sequences(clean: Dataset) -> None:
                 items = clean[attribute.keyword].value
                 if not all(_is_complete(item, module, (attribute.keyword,)) for item in items):
                     del clean[attribute.keyword]
+
+
+def _require_method_of_deidentification(clean: Dataset) -> None:
+    """ "Patient identity removed" without a method (1C) claims what nobody can check; the claim is not passed on."""
+    if "DeidentificationMethod" not in clean and "DeidentificationMethodCodeSequence" not in clean:
+        clean.pop("PatientIdentityRemoved", None)
 
 
 def _is_code(item: Dataset) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from dicomnode.results import codes
-from dicomnode.results.envelope import Setting, code_item, encode
+from dicomnode.results.envelope import Setting, code_item, encode, series_uid
 from dicomnode.results.multiframe import Frame, derive, has_geometry, multiframe
 from dicomnode.results.options import MANUFACTURER, ResultObject
 from dicomnode.results.wording import Words, method_name
@@ -31,6 +31,9 @@ def compose(findings: Findings, setting: Setting) -> Iterator[ResultObject]:
 def _map(maps: Sequence[SliceMap], index: int, setting: Setting) -> Dataset:
     frames = [Frame(setting.sources[m.slice_index], rank) for rank, m in enumerate(maps, start=1)]
     dataset = multiframe(setting, "parametric map", PARAMETRIC_MAP, "OT", index, frames)
+    # A series of its own for each method: OHIF shows the first Parametric Map of a series only.
+    dataset.SeriesInstanceUID = series_uid(setting, f"parametric map {maps[0].method}")
+    dataset.SeriesDescription = f"{setting.answer} {setting.series_name} {method_name(maps[0].method)}"[:64].rstrip()
     derive(dataset, frames, codes.CALCULATION)
     dataset.ImageType = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
     dataset.ContentQualification = "RESEARCH"

@@ -67,7 +67,7 @@ def read(report: Dataset) -> ReportedFindings:
         probabilities=probabilities,
         seconds=_seconds(series),
         reason=reason,
-        key_slices=tuple(_slice(g) for g in groups if _finding(g) == codes.KEY_SLICE.key),
+        key_slices=tuple(_slice(g) for g in groups if g is series or _finding(g) == codes.KEY_SLICE.key),
         map_scores={_one_text(g, codes.ALGORITHM_NAME): _score(g) for g in groups if _holds(g, codes.DELETION)},
         organs=tuple(_organ(g) for g in groups if _holds(g, codes.MEDIAN_HU)),
         header=header,

@@ -5,7 +5,7 @@
     ├── Imaging Measurements
     │   ├── group of the series       Finding = the phase; certainty, probability of each phase, seconds since injection
     │   ├── group of an organ         Finding Site; attenuation in HU
-    │   ├── group of a key slice      what this slice alone says
+    │   ├── group of a key slice      the second and later ones: where else the answer shows
     │   └── group of a map method     CID 217; scores that tell how far to trust the map
     └── Qualitative Evaluations       intended use, reason when indeterminate, what the header says, disagreement
 
@@ -39,7 +39,7 @@ from dicomnode.results.evidence import evidence_in, predecessor
 from dicomnode.results.options import MANUFACTURER, ResultObject
 from dicomnode.results.reading import ReportedFindings, read
 from dicomnode.results.wording import Words
-from inference.findings import Findings, MapScore, OrganMeasurement, SliceEvidence, SliceMap
+from inference.findings import Findings, MapScore, OrganMeasurement, SliceMap
 from inference.volume import Volume
 
 __all__ = ["ReportedFindings", "compose", "compose_declined", "read"]
@@ -100,11 +100,10 @@ def _groups(findings: Findings, volume: Volume, setting: Setting) -> Iterator[An
     yield _series_group(findings, volume, setting)
     for organ in findings.organs:
         yield _organ_group(organ, volume, setting)
-    evidence = {e.slice_index: e for e in findings.slices}
-    for rank, index in enumerate(findings.key_slices, start=1):
-        yield _slice_group(rank, index, evidence.get(index), findings, volume, setting)
-    for method, score in findings.map_scores.items():
-        yield _map_group(method, score, findings, volume, setting)
+    for rank in range(1, len(findings.key_slices)):
+        yield _slice_group(rank, findings, volume, setting)
+    for rank, (method, score) in enumerate(findings.map_scores.items(), start=1):
+        yield _map_group(rank, method, score, findings, volume, setting)
 
 
 def _series_group(findings: Findings, volume: Volume, setting: Setting) -> Any:
@@ -112,11 +111,15 @@ def _series_group(findings: Findings, volume: Volume, setting: Setting) -> Any:
     index = findings.key_slices[0] if findings.key_slices else len(volume) // 2
     numbers = [] if findings.phase is None else [_percent(codes.CERTAINTY, findings.confidence)]
     ordered = sorted(findings.probabilities.items(), key=lambda item: -item[1])
-    numbers += [_percent(codes.PROBABILITIES[phase], share) for phase, share in ordered]
-    if findings.seconds is not None:
-        numbers.append(_number(codes.SECONDS, findings.seconds.estimate, codes.SECOND, 0))
-        numbers.append(_number(codes.SECONDS_LOW, findings.seconds.low, codes.SECOND, 0))
-        numbers.append(_number(codes.SECONDS_HIGH, findings.seconds.high, codes.SECOND, 0))
+    shares = [_percent(codes.PROBABILITIES[phase], share) for phase, share in ordered]
+    time = findings.seconds
+    first = [] if time is None else [_number(codes.SECONDS, time.estimate, codes.SECOND, 0)]
+    last = [] if time is None else [
+        _number(codes.SECONDS_LOW, time.low, codes.SECOND, 0),
+        _number(codes.SECONDS_HIGH, time.high, codes.SECOND, 0),
+    ]  # fmt: skip
+    # OHIF draws five numbers of a group: the time is among them, the bounds are not.
+    numbers += [*shares[:1], *first, *shares[1:], *last]
     words = Words(setting.options.language)
     description = f"{setting.study.get('SeriesDescription') or ''} {setting.context.part_label}".strip()
     return _group(
@@ -142,23 +145,20 @@ def _organ_group(organ: OrganMeasurement, volume: Volume, setting: Setting) -> A
     return _group(organ.organ, place, None, numbers, setting, site=codes.organ(organ.organ))
 
 
-def _slice_group(
-    rank: int, index: int, evidence: SliceEvidence | None, findings: Findings, volume: Volume, setting: Setting
-) -> Any:
-    numbers = []
-    if evidence is not None:
-        ordered = sorted(evidence.probabilities.items(), key=lambda item: -item[1])
-        numbers = [_percent(codes.PROBABILITIES[phase], share) for phase, share in ordered[:1]]
-        numbers.append(_percent(codes.SLICE_WEIGHT, evidence.weight))
+def _slice_group(rank: int, findings: Findings, volume: Volume, setting: Setting) -> Any:
+    """A further key slice; the first one is that of the series' group. No numbers: they would be drawn on the slice."""
+    index = findings.key_slices[rank]
     place = (f"key slice {index}", regions.answer_region(findings, volume, index), index)
-    return _group(Words(setting.options.language).key_slice(rank), place, codes.KEY_SLICE, numbers, setting)
+    return _group(Words(setting.options.language).key_slice(rank + 1), place, codes.KEY_SLICE, [], setting)
 
 
-def _map_group(method: str, score: MapScore, findings: Findings, volume: Volume, setting: Setting) -> Any:
-    """How far a kind of map can be trusted, with its hottest part on the first key slice that it was drawn for."""
-    maps = {m.slice_index: m for m in findings.maps if m.method == method}
-    first = next((i for i in findings.key_slices if i in maps), next(iter(maps), len(volume) // 2))
-    hot = regions.hot_region(maps[first]) if first in maps else None
+def _map_group(rank: int, method: str, score: MapScore, findings: Findings, volume: Volume, setting: Setting) -> Any:
+    """How far a kind of map can be trusted, with its hottest part on a key slice.
+
+    Viewers draw the numbers of a group at its region: each method takes another slice, so that none hides the answer.
+    """
+    index, found = _shown_on(rank, method, findings, volume)
+    hot = regions.hot_region(found) if found is not None else None
     numbers = [
         _number(codes.DELETION, score.deletion_auc, codes.NO_UNITS, 2),
         _number(codes.INSERTION, score.insertion_auc, codes.NO_UNITS, 2),
@@ -169,12 +169,22 @@ def _map_group(method: str, score: MapScore, findings: Findings, volume: Volume,
         numbers.append(_percent(codes.ORGAN_SHARE, score.organ_share))
     return _group(
         Words(setting.options.language).map_name(method),
-        (f"map {method}", hot if hot is not None else regions.body_region(volume, first), first),
+        (f"map {method}", hot if hot is not None else regions.body_region(volume, index), index),
         codes.POOR_MAP if score.poor else codes.explanation(method),
         numbers,
         setting,
-        algorithm=_map_algorithm(method, maps.get(first), setting),
+        algorithm=_map_algorithm(method, found, setting),
     )
+
+
+def _shown_on(rank: int, method: str, findings: Findings, volume: Volume) -> tuple[int, SliceMap | None]:
+    """The slice for the scores of a method, and its map there: the rank-th key slice that has one, counted round."""
+    maps = {m.slice_index: m for m in findings.maps if m.method == method}
+    slices = [i for i in findings.key_slices if i in maps] or list(maps)
+    if not slices:
+        return len(volume) // 2, None
+    index = slices[rank % len(slices)]
+    return index, maps[index]
 
 
 def _group(

@@ -46,8 +46,9 @@ def explain(
     _check(slices, layers, maps, sam_kind)
     guided = _needs_guided(maps, sam_kind)
     found = as_target(target)
-    with torch.inference_mode(False):
-        passes = run(model, slices.to(_device(model, slices)).clone(), found, layers, guided)
+    device = _device(model, slices)
+    with torch.inference_mode(False), torch.autocast(device.type, enabled=False):
+        passes = run(model, slices.to(device).clone(), found, layers, guided)
         made = tuple(_maps(passes, maps, sam_kind, up))
     return MapSet(
         maps=made,

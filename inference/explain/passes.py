@@ -1,7 +1,7 @@
 """The shared pass: one forward and at most two backwards give what every map is made of."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,7 @@ class _Seen:
 def run(model: nn.Module, slices: Tensor, target: Target, layers: Sequence[str | nn.Module], guided: bool) -> Passes:
     """One forward pass, one backward pass, and a second one when guided gradients are wanted.
 
+    Outside of inference mode only: autograd would record nothing.
     Raises CannotExplain when a layer is not there or not run, or guided gradients have no meaning for this network.
     """
     replica = Replica(model)
@@ -84,7 +85,7 @@ def run(model: nn.Module, slices: Tensor, target: Target, layers: Sequence[str |
     linears = {twin: _Seen() for twin in replica.model.modules() if isinstance(twin, nn.Linear)}
     for twin, watch in linears.items():
         twin.register_forward_hook(watch.keep_linear)
-    with _gradients_only(slices.device), ExitStack() as stack:
+    with torch.enable_grad(), ExitStack() as stack:
         mode = stack.enter_context(GuidedRelus()) if guided else None
         leaf = slices.detach().clone().requires_grad_()
         output = replica.model(leaf.clone())  # a network may write into its input, which a leaf forbids
@@ -122,13 +123,6 @@ def _watch(name: str, twin: nn.Module, seen: _Seen) -> None:
     if isinstance(twin, torch.jit.ScriptModule):
         raise CannotExplain(f"the layer {name} is scripted: its activations are out of sight")
     twin.register_forward_hook(seen.keep_activation)
-
-
-@contextmanager
-def _gradients_only(device: torch.device) -> Iterator[None]:
-    """Gradients on and full precision, whatever the caller has switched on for this thread."""
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
-        yield
 
 
 def _checked(scores: Tensor, batch: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Abdomen: liver with its vessels, spleen, pancreas, gallbladder, stomach, adrenals, kidneys with ureters; lesions."""
 
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ from inference.phantom.body import Spaces
 from inference.phantom.canvas import Canvas, Point
 from inference.phantom.organs import Organ
 from inference.phantom.traits import Traits
-from inference.phantom.vessels import grow, paint_tree
+from inference.phantom.vessels import Rods, grow, paint_tree
 
 
 def paint_liver(canvas: Canvas, traits: Traits, spaces: Spaces) -> None:
@@ -34,6 +35,13 @@ def paint_liver(canvas: Canvas, traits: Traits, spaces: Spaces) -> None:
 
 
 def _liver_vessels(canvas: Canvas, traits: Traits) -> None:
+    for organ, rods in _liver_trees(traits):
+        paint_tree(canvas, rods, organ, over=(Organ.LIVER,))
+
+
+@lru_cache(maxsize=32)
+def _liver_trees(traits: Traits) -> tuple[tuple[Organ, Rods], ...]:
+    """Three portal branches from the hilum, three hepatic veins from the vena cava."""
     rng = traits.rng("liver vessels")
     lift = 0.7 * traits.breath
     portal: list[tuple[Point, Point, float]] = [
@@ -41,12 +49,14 @@ def _liver_vessels(canvas: Canvas, traits: Traits) -> None:
         ((-42, -46, 338 + lift), (-0.6, -0.2, -0.8), 4.4),
         ((-34, -50, 340 + lift), (0.75, -1, 0.35), 4.4),
     ]
+    trees = []
     for root, way, r in portal:
         rods = grow(rng, root, way, r * rng.uniform(0.8, 1.15), rng.uniform(24, 34), 4)
-        paint_tree(canvas, rods, Organ.PORTAL_VEIN, over=(Organ.LIVER,))
+        trees.append((Organ.PORTAL_VEIN, rods))
     for way in ((-1.0, 0.35, -0.75), (-0.55, -1.0, -0.8), (0.35, -1.0, -0.55)):
         rods = grow(rng, (-28, -44, 396 + lift), way, rng.uniform(4.2, 5.8), rng.uniform(30, 40), 4)
-        paint_tree(canvas, rods, Organ.HEPATIC_VEIN, over=(Organ.LIVER,))
+        trees.append((Organ.HEPATIC_VEIN, rods))
+    return tuple(trees)
 
 
 def paint_upper_organs(canvas: Canvas, traits: Traits, spaces: Spaces) -> None:

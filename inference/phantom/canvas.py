@@ -64,6 +64,8 @@ class Canvas:
     scale: tuple[float, float, float]
     """mm of the patient for each mm of the reference anatomy (x, y, z)."""
     labels: Labels = field(init=False)
+    planes: dict[Field, Floats] = field(init=False, default_factory=dict)
+    """Fields that were asked for, over the whole canvas."""
     offset: Floats = field(init=False)
     """HU that a pixel has beside the value of its organ: contents, textures, plaques."""
 
@@ -76,9 +78,12 @@ class Canvas:
         return slice(0, self.x.shape[0]), slice(0, self.x.shape[1])
 
     def noise(self, noise: Field, window: Window | None = None) -> Floats:
-        """The field's value[row, column] at this height."""
-        rows, columns = window or self.everything
-        return noise.plane(self.height * self.scale[2], self.row_mm[rows], self.column_mm[columns])
+        """The field's value[row, column] at this height; not to be written to."""
+        plane = self.planes.get(noise)
+        if plane is None:
+            plane = noise.plane(self.height * self.scale[2], self.row_mm, self.column_mm)
+            self.planes[noise] = plane
+        return plane if window is None else plane[window]
 
     def window(self, x: float, y: float, half_x: float, half_y: float) -> Window | None:
         """Rows and columns that hold the box around (x, y) of the reference anatomy; None when none do."""

@@ -202,8 +202,8 @@ def paint_metal(canvas: Canvas, traits: Traits) -> None:
                 canvas.rod((side * 22, 36, z), (side * 22, 36, z + 30), (2.8, 2.8), Organ.METAL)
     if c.clips:
         middle = (rng.uniform(-80, 60), rng.uniform(-70, 0), rng.uniform(80, 480))
-        for _ in range(int(rng.integers(3, 14))):
-            a = tuple(float(v) for v in np.array(middle) + rng.normal(0, 18, 3))
+        for _ in range(int(rng.integers(5, 24))):
+            a = tuple(float(v) for v in np.array(middle) + rng.normal(0, (18, 18, 50)))
             b = tuple(float(v) for v in np.array(a) + rng.normal(0, 3.5, 3))
             canvas.rod((a[0], a[1], a[2]), (b[0], b[1], b[2]), (1.3, 1.3), Organ.METAL)
     if c.pacemaker:

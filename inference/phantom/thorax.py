@@ -1,5 +1,7 @@
 """Thorax: lungs, heart with its chambers, great vessels, airways, thyroid."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from inference.phantom.body import Spaces
@@ -7,7 +9,7 @@ from inference.phantom.canvas import Canvas, Point
 from inference.phantom.field import Floats
 from inference.phantom.organs import Organ
 from inference.phantom.traits import Traits
-from inference.phantom.vessels import grow, paint_tree
+from inference.phantom.vessels import Rods, grow, paint_tree
 
 
 def paint_lungs(canvas: Canvas, traits: Traits, spaces: Spaces) -> None:
@@ -54,13 +56,20 @@ def squeeze(canvas: Canvas, factor: float, spaces: Spaces) -> Floats:
 
 
 def _lung_vessels(canvas: Canvas, traits: Traits) -> None:
+    for organ, rods in _lung_trees(traits):
+        paint_tree(canvas, rods, organ, over=(Organ.LUNG, Organ.MEDIASTINUM))
+
+
+@lru_cache(maxsize=32)
+def _lung_trees(traits: Traits) -> tuple[tuple[Organ, Rods], ...]:
+    trees = []
     for side in (-1, 1):
         for organ, shift in ((Organ.PULMONARY_ARTERY, 0.0), (Organ.PULMONARY_VEIN, 8.0)):
             rng = traits.rng(f"lung {side} {organ}")
             for way in ((side, 0.3, -1.1), (side, -0.6, -0.4), (side, 0.2, 0.8)):
                 root = (side * 34.0, -30.0 + shift, 482.0 + rng.normal(0, 8))
-                rods = grow(rng, root, way, rng.uniform(4.0, 5.2), rng.uniform(28, 38), 5)
-                paint_tree(canvas, rods, organ, over=(Organ.LUNG, Organ.MEDIASTINUM))
+                trees.append((organ, grow(rng, root, way, rng.uniform(4.0, 5.2), rng.uniform(28, 38), 5)))
+    return tuple(trees)
 
 
 def paint_heart(canvas: Canvas, traits: Traits) -> None:

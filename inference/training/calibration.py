@@ -1,7 +1,12 @@
-"""Calibration: how sharply slice answers may be pooled, fitted on series that were not learned from."""
+"""Calibration: how sharply slice answers may be pooled, fitted on series that were not learned from.
+
+Truth is a distribution here, for a series between two phases belongs to neither: without such series the fit would
+learn that every answer is sure. No more than LOOKS[-1] independent looks are tried, however well synthetic series
+would bear them: the slices of one real patient err together.
+"""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +15,15 @@ from inference.errors import CannotJudge
 from inference.phases import PHASES, Calibration, Phase, SliceAnswers, aggregate
 
 TEMPERATURES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9, 2.4, 3.0)
-LOOKS = (0.8, 1.1, 1.5, 2.0, 2.7, 3.5)
+LOOKS = (0.7, 0.9, 1.1, 1.3, 1.5, 1.7, 2.0)
+Truth = Phase | Mapping[Phase, float]
+"""A phase, or its share of each."""
 WORST = 1e-3
 """Least probability that is charged for a series that was declined or answered with certainty and wrong."""
 
 
 def calibrate(
-    series: Sequence[tuple[SliceAnswers, Phase]], start: Calibration | None = None, seconds: Sequence[float | None] = ()
+    series: Sequence[tuple[SliceAnswers, Truth]], start: Calibration | None = None, seconds: Sequence[float | None] = ()
 ) -> Calibration:
     """The temperature and number of looks with the least log loss over (slice answers, true phase).
 
@@ -28,20 +35,26 @@ def calibrate(
     return replace(best, timing_spread=_timing_spread(series, seconds, best)) if seconds else best
 
 
-def log_loss(series: Sequence[tuple[SliceAnswers, Phase]], calibration: Calibration) -> float:
-    """Mean of -ln(probability of the true phase)."""
-    return float(np.mean([-np.log(max(_probability(a, truth, calibration), WORST)) for a, truth in series]))
+def log_loss(series: Sequence[tuple[SliceAnswers, Truth]], calibration: Calibration) -> float:
+    """Mean cross-entropy of the truth and the answer."""
+    return float(np.mean([_loss(_probabilities(answers, calibration), truth) for answers, truth in series]))
 
 
-def _probability(answers: SliceAnswers, truth: Phase, calibration: Calibration) -> float:
+def _loss(probabilities: Mapping[Phase, float], truth: Truth) -> float:
+    shares = {truth: 1.0} if isinstance(truth, Phase) else truth
+    return -sum(share * float(np.log(max(probabilities[phase], WORST))) for phase, share in shares.items())
+
+
+def _probabilities(answers: SliceAnswers, calibration: Calibration) -> Mapping[Phase, float]:
+    """The series' answer; where it is declined, as if nothing were known."""
     try:
-        return aggregate(answers, calibration).probabilities[truth]
+        return aggregate(answers, calibration).probabilities
     except CannotJudge:
-        return 1.0 / len(PHASES)
+        return dict.fromkeys(PHASES, 1.0 / len(PHASES))
 
 
 def _timing_spread(
-    series: Sequence[tuple[SliceAnswers, Phase]], seconds: Sequence[float | None], calibration: Calibration
+    series: Sequence[tuple[SliceAnswers, Truth]], seconds: Sequence[float | None], calibration: Calibration
 ) -> float:
     """The factor at which the 80 % interval holds 80 % of the true times."""
     ratios = []

@@ -20,6 +20,10 @@ from inference.volume import Hounsfield
 MARGIN = 1.2
 """Shards hold a field this much wider than the network's, so that shifts bring in body and not air."""
 NO_PHASE = -1
+EARLY_MIX_SECONDS = (42.0, 56.0)
+"""Where arterial turns into portal venous."""
+LATE_MIX_SECONDS = (100.0, 185.0)
+"""Where portal venous turns into delayed."""
 RECORD_FIELDS = (("phase", "i1"), ("scope", "i1"), ("seconds", "f4"))
 
 
@@ -67,6 +71,24 @@ def pack(samples: Iterable[Sample], grid: Grid) -> Batch:
         records.append((phase, int(sample.in_scope), np.nan if sample.seconds is None else sample.seconds))
     truth = np.array(records, dtype=list(RECORD_FIELDS))
     return Batch(np.stack(images), truth["phase"], truth["scope"], truth["seconds"])
+
+
+def phase_share(phase: int, seconds: float | None) -> NDArray[np.float32]:
+    """[phase]: 1 for a phase that is named; a mixture of the neighbours for a time between two; else zeros.
+
+    A time in the portal venous window that bears no name is that of an injection with an earlier one still being
+    excreted: half portal venous, half delayed.
+    """
+    share = np.zeros(len(PHASES), np.float32)
+    if phase != NO_PHASE:
+        share[phase] = 1.0
+    elif seconds is not None and seconds > 0:
+        early = seconds <= EARLY_MIX_SECONDS[1]
+        low, high = EARLY_MIX_SECONDS if early else LATE_MIX_SECONDS
+        first = PHASES.index(Phase.ARTERIAL if early else Phase.PORTAL_VENOUS)
+        later = 0.5 if not early and seconds < low else float(np.clip((seconds - low) / (high - low), 0.0, 1.0))
+        share[first], share[first + 1] = 1.0 - later, later
+    return share
 
 
 def write_shard(folder: Path, name: str, batch: Batch) -> Path:

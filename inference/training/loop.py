@@ -20,15 +20,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from inference.networks.classifier import PhaseClassifier, SliceOutputs
-from inference.phases import PHASES
 from inference.preprocessing import Grid
 from inference.training.augmentation import Augmentation
-from inference.training.datasets import NO_PHASE, Batch, ShardPool
-
-EARLY_MIX_SECONDS = (42.0, 56.0)
-"""Where arterial turns into portal venous."""
-LATE_MIX_SECONDS = (100.0, 185.0)
-"""Where portal venous turns into delayed."""
+from inference.training.datasets import Batch, ShardPool, phase_share
 
 
 @dataclass(frozen=True)
@@ -182,21 +176,10 @@ def slice_losses(outputs: SliceOutputs, batch: Batch, smoothing: float) -> dict[
 
 
 def phase_targets(batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """target[slice, phase] and known[slice]: what is between two phases is taught as lying between them.
-
-    Without a name but with a time: a mixture of the neighbours by that time; and in the portal venous window, where
-    no name means that an earlier bolus is still being excreted, half portal venous and half delayed.
-    """
-    target = np.eye(len(PHASES) + 1, len(PHASES), dtype=np.float32)[batch.phase]
-    seconds = np.array(batch.seconds)
-    between = (batch.phase == NO_PHASE) & (batch.scope == 1) & (seconds > 0)
-    early = between & (seconds <= EARLY_MIX_SECONDS[1])
-    late = between & (seconds > EARLY_MIX_SECONDS[1])
-    for chosen, (low, high), first in ((early, EARLY_MIX_SECONDS, 1), (late, LATE_MIX_SECONDS, 2)):
-        share = np.clip((seconds[chosen] - low) / (high - low), 0.0, 1.0)
-        target[chosen, first], target[chosen, first + 1] = 1.0 - share, share
-    target[late & (seconds < LATE_MIX_SECONDS[0])] = (0.0, 0.0, 0.5, 0.5)
-    return target, (batch.phase != NO_PHASE) | between
+    """target[slice, phase] and known[slice]: what lies between two phases is taught as lying between them."""
+    pairs = zip(batch.phase, batch.seconds, strict=True)
+    target = np.stack([phase_share(int(phase), float(seconds)) for phase, seconds in pairs])
+    return target, target.any(axis=1) & (batch.scope == 1)
 
 
 def write_checkpoint(trainer: Trainer, path: Path) -> None:

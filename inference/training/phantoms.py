@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inference.judge import answer_slices
-from inference.models import Bundle
-from inference.phases import Phase, SliceAnswers
+from inference.phases import PHASES, Phase
 from inference.preprocessing import Grid
-from inference.training.datasets import Sample, pack, write_shard
+from inference.training.datasets import NO_PHASE, Sample, pack, phase_share, write_shard
 from inference.volume import Volume
 
 if TYPE_CHECKING:
@@ -32,37 +30,56 @@ SLICES, OUTLIERS = "slices", "outliers"
 
 @dataclass(frozen=True)
 class Study:
-    """One synthetic series with its truth, made when it is judged: many of them would not fit into memory."""
+    """One synthetic series with its truth."""
 
-    seed: int
-    phase: Phase
+    patient: int
+    """Series of one patient have the same anatomy."""
+    phase: Phase | None
+    """None between two phases."""
     seconds: float | None
+    """Since injection; None without."""
     region: str
-    setting: str
-    slices: int = 20
+    volume: Volume
 
-    def volume(self) -> Volume:
-        """The series, about as coarse as a fast scan: pixels of some 1.5 mm."""
-        from inference.phantom.generate import random_study
-
-        made = random_study(self.seed, [self.seconds], self.slices, 256, self.region, self.setting)
-        return made[0].volume
-
-    def answers(self, bundle: Bundle) -> SliceAnswers:
-        """What a model says of each slice."""
-        return answer_slices(self.volume(), bundle)
+    @property
+    def truth(self) -> dict[Phase, float]:
+        """The phase's shares, as they are taught."""
+        index = NO_PHASE if self.phase is None else PHASES.index(self.phase)
+        return dict(zip(PHASES, (float(share) for share in phase_share(index, self.seconds)), strict=True))
 
 
-def studies(patients: int, seed: int, setting: str = TRAINING) -> Iterator[Study]:
-    """A series of every phase for each synthetic patient, of a region that is the patient's own."""
-    from inference.phantom.contrast import Physiology, random_seconds
+def studies(
+    patients: int, seed: int, setting: str = TRAINING, *, between: bool = False, slices: int = 16
+) -> Iterator[Study]:
+    """A series of every phase for each synthetic patient, and one between portal venous and delayed where wanted.
 
-    rng = np.random.default_rng([seed, 17])
-    for patient in range(patients):
+    A patient's series are in memory together; the next patient's are made when they are asked for.
+    """
+    from inference.phantom.generate import random_study
+
+    for patient in range(seed, seed + patients):
+        rng = np.random.default_rng([patient, 17])
         region = str(rng.choice(["abdomen", "abdomen", "trunk", "thorax"]))
-        for phase in Phase:
-            seconds = random_seconds(phase, Physiology.random(rng), rng)
-            yield Study(seed * 100_003 + patient, phase, seconds, region, setting)
+        times = [_time_of(phase, patient, setting, rng) for phase in Phase]
+        if between:
+            times.append(float(rng.uniform(110.0, 170.0)))
+        for made in random_study(patient, times, slices, 256, region, setting):
+            yield Study(patient, made.phase, made.seconds, region, made.volume)
+
+
+def _time_of(phase: Phase, seed: int, setting: str, rng: np.random.Generator) -> float | None:
+    """A time at which this patient looks like the phase: so late that iodine has left, nobody calls it delayed."""
+    from inference.phantom.contrast import enhancement, random_seconds
+    from inference.phantom.organs import Organ
+    from inference.phantom.patient import Patient
+
+    # The patient that random_study makes of this seed.
+    body = Patient.random(int(np.random.default_rng([seed, 3]).integers(2**31)), setting).physiology
+    for _ in range(20):
+        seconds = random_seconds(phase, body, rng)
+        if seconds is None or enhancement(Organ.AORTA, seconds, body) > body.native[Organ.AORTA] + 30.0:
+            break
+    return seconds
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def test_networks_that_write_to_their_buffers_or_inputs_are_not_changed() -> Non
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, lambda: torch.autocast("cpu", torch.bfloat16)])
 def test_the_callers_modes_do_not_matter(mode: object) -> None:
     """Under inference mode, no_grad and autocast the maps are the same, and the mode is on again afterwards."""
-    network, x = trained(PreActivation(nn.ReLU(inplace=True))), images()
+    network, x = trained(PreActivation(nn.ReLU(inplace=True))).float(), images().float()  # autocast leaves doubles
     expected = everything(network, x)
     with mode():
         inside = torch.is_inference_mode_enabled(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")

@@ -1,6 +1,8 @@
 """A whole node as an administrator starts it, for tests: its processes, its job log, and a way to send to it."""
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -122,7 +124,10 @@ class Node:
 
     def log(self) -> str:
         """What the node has written."""
-        return (self.folder / "node.log").read_text(errors="replace")
+        try:
+            return (self.folder / "node.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def processes(self, role: str) -> list[int]:
         """Process numbers of a role's processes that run now."""
@@ -151,7 +156,6 @@ class Node:
 class StubNode(Node):
     """A node whose judge needs no model and whose processes start in milliseconds: see stub_node.py."""
 
-    nursery: "subprocess.Popen[str] | None" = None
     supervisor: int = 0
 
     def start(self, seconds: float = 60.0) -> "StubNode":
@@ -162,34 +166,17 @@ class StubNode(Node):
 
     def launch(self) -> None:
         """Starts the supervisor, and waits for nothing."""
-        if self.nursery is None:
+        if not self.file.exists():
             self.write_settings()
-            words = ["--supervised", "receiver", "assembler", "worker", "courier"]
-            with open(self.folder / "node.log", "ab") as log:
-                self.nursery = subprocess.Popen(
-                    [sys.executable, "-m", "tests.node.stub_node", str(self.file), *words],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    cwd=Path(__file__).resolve().parents[2],
-                )
-        assert self.nursery.stdin is not None
-        assert self.nursery.stdout is not None
-        print("start", file=self.nursery.stdin, flush=True)
-        self.supervisor = int(self.nursery.stdout.readline())
+        process = nursery()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(self.file, self.folder / "node.log", sep="\t", file=process.stdin, flush=True)
+        self.supervisor = int(process.stdout.readline())
 
     def stop(self) -> None:
-        """As an administrator stops it; then the nursery ends as well."""
+        """As an administrator stops it."""
         self.halt()
-        if self.nursery is not None:
-            assert self.nursery.stdin is not None
-            self.nursery.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.nursery.wait(20)
-            self.nursery.kill()
-            self.nursery.wait()
-            self.nursery = None
 
     __enter__ = start
 
@@ -214,6 +201,21 @@ class StubNode(Node):
     def says(self, mode: str) -> None:
         """What the judge does from now on."""
         (self.folder / "judge").write_text(mode)
+
+
+@functools.cache
+def nursery() -> "subprocess.Popen[str]":
+    """The process that forks all stub nodes of this test run."""
+    words = ["--supervised", "receiver", "assembler", "worker", "courier"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.node.stub_node", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    atexit.register(process.kill)
+    return process
 
 
 def children(process: int) -> list[int]:

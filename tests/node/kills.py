@@ -35,13 +35,17 @@ class CountingArchive(Archive):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.pause_seconds = 0.0
+        """Between keeping and answering: the longer, the more often a sender is killed just there."""
         self.stores: list[tuple[str, str]] = []
         """(SOP Instance UID, SHA-256 of the data set), in the order they came."""
 
     def _store(self, event: Any) -> int:
         digest = hashlib.sha256(event.request.DataSet.getvalue()).hexdigest()
         self.stores.append((str(event.request.AffectedSOPInstanceUID), digest))
-        return super()._store(event)
+        status = super()._store(event)
+        time.sleep(self.pause_seconds)
+        return status
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,7 @@ def node_and_archive(
             "log": {"level": "warning"},
         }
         node = StubNode(folder / "node", settings=basic | (settings or {}), destinations=[destination])
+        archive.pause_seconds = 0.15
         archive.callers[node.aet] = ("127.0.0.1", node.port)
         with node:
             yield node, archive

@@ -1,12 +1,13 @@
 """The whole node with a judge that needs no model: real roles under the real supervisor, restarted in milliseconds.
 
-    python stub_node.py SETTINGS.toml WORD…        (the words name the roles, so that an orphan is known for what it is)
+    python -m tests.node.stub_node WORD…        (the words name the roles, so that an orphan is known for what it is)
 
-This process imports everything once. For each line on its standard input it forks a supervisor and prints its process
-number; the supervisor forks the roles. The file `judge` beside the settings says what the judge does with its next
-series: "judge" (the default), "hang", "eat" (all the memory it gets), "raise" or "die".
+This process imports everything once. For each line "SETTINGS.toml<TAB>LOG" on its standard input it forks a supervisor
+and prints its process number; the supervisor forks the roles. The file `judge` beside the settings says what the judge
+does with its next series: "judge" (the default), "hang", "eat" (all the memory it gets), "raise" or "die".
 """
 
+import functools
 import importlib
 import os
 import signal
@@ -130,12 +131,12 @@ def judge_with(mode: Path) -> Callable[[Volume], Findings]:
         elif act == "eat":
             hoard = []
             while True:
-                hoard.append(np.ones(1 << 24, np.uint8))
+                hoard.append(np.zeros(1 << 28, np.uint8))
         elif act == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         elif act == "raise":
             raise RuntimeError("the judge fails")
-        time.sleep(0.05)
+        time.sleep(0.15)
         total = sum(float(volume.slice(index).sum()) for index in range(len(volume)))
         phase = list(Phase)[int(abs(total)) % len(Phase)]
         probabilities = {each: 0.7 if each is phase else 0.3 / (len(Phase) - 1) for each in Phase}
@@ -157,15 +158,16 @@ def judge_with(mode: Path) -> Callable[[Volume], Findings]:
 
 def main() -> None:
     """Forks supervisors until the standard input ends."""
-    config = Path(sys.argv[1])
     for name in WARMED:
         importlib.import_module(name)
     _rehearse()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while sys.stdin.readline():
+    while line := sys.stdin.readline():
+        config, log = line.rstrip("\n").split("\t")
         if (pid := os.fork()) == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _run("supervisor", lambda: serve(config))
+            os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), sys.stderr.fileno())
+            _run("supervisor", functools.partial(serve, Path(config)))
         print(pid, flush=True)
     os._exit(0)  # taking apart what was imported would take seconds
 

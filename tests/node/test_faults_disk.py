@@ -140,6 +140,20 @@ def test_a_database_that_another_process_holds_delays_rows_but_no_answer(node: S
     assert rows(node) == 12
 
 
+def test_a_receiver_that_dies_while_the_database_is_held_is_back_at_once(node: StubNode, series: Path) -> None:
+    """Neither the supervisor nor a new receiver waits for the job log."""
+    connection = sqlite3.connect(database(node), timeout=30, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    (before,) = node.processes("receiver")
+    node.kill("receiver")
+    node.wait(lambda: node.processes("receiver") not in ([], [before]), 15, "another receiver")
+    node.wait(lambda: not sender.echo(node.peer()).reason, 15, "an answer to C-ECHO")
+    assert statuses(node.send(series)) == {0x0000}
+    connection.execute("ROLLBACK")
+    connection.close()
+    node.wait(lambda: rows(node) == 12 and node.finished(1), 60, "end of the job")
+
+
 def test_a_database_deleted_while_the_node_runs_is_made_anew_from_the_spool(node: StubNode, series: Path) -> None:
     """The node says so, makes a new job log, and takes in again what lies in the spool."""
     node.send(series)

@@ -40,7 +40,7 @@ def refused(folder: Path, says: str, toml: str = "", **variables: str) -> None:
     [
         ("[node\n", "not valid TOML"),
         ("[node]\nprot = 104\n", "node.prot"),
-        ('[node]\nport = "many"\n', "node.port"),
+        ('[node]\ntls_port = "many"\n', "node.tls_port"),
         ('[access]\nnetworks = ["10.0.0.0/99"]\n', "access.networks"),
         ("[analyse]\nbundle = 'nowhere'\n", "analyse.bundle"),
     ],

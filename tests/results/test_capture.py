@@ -159,3 +159,11 @@ def test_frames_of_an_enhanced_ct_are_referred_to_by_number() -> None:
     made = make.results(FINDINGS, VOLUME, headers=headers, context=make.context(frames=tuple(range(1, 13))))
     frames = [make.decode(o).SourceImageSequence[0].ReferencedFrameNumber for o in made if o.kind == "capture"]
     assert frames[1:4] == [i + 1 for i in FINDINGS.key_slices]
+
+
+@pytest.mark.parametrize(("part", "told"), [("BREAST", True), ("CHEST", False), (None, False)])
+def test_laterality_is_there_where_a_body_part_may_have_one(part: str | None, told: bool) -> None:
+    """Type 2C: present, and empty when the source tells none."""
+    page = captures(BodyPartExamined=part)[0]
+    assert ("Laterality" in page) == told
+    assert page.get("Laterality", "") == ""

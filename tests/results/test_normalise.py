@@ -147,3 +147,10 @@ def _encode(header: Dataset) -> bytes:
 
 def _decode(encoded: bytes) -> Dataset:
     return pydicom.dcmread(BytesIO(encoded), force=True)
+
+
+def test_a_claim_of_deidentification_without_a_method_is_not_passed_on() -> None:
+    """PS3.3 C.7.1.1 requires a method; with one, the claim stays."""
+    assert "PatientIdentityRemoved" not in normalise(make.header(0, PatientIdentityRemoved="YES"))
+    told = make.header(0, PatientIdentityRemoved="YES", DeidentificationMethod="removed by hand")
+    assert normalise(told).PatientIdentityRemoved == "YES"

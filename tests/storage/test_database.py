@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from ledger_factories import NOON, queued
 from sqlalchemy import insert, text
 
-from storage.database import MEANINGS, Database, migrate, newest_revision, translate
+from storage.database import MEANINGS, Database, is_gone, migrate, newest_revision, translate
 from storage.errors import (
     DatabaseCorrupt,
     DatabaseLocked,
@@ -143,3 +143,40 @@ def test_a_time_without_a_zone_is_refused(database: Database) -> None:
     with pytest.raises(Exception, match="without a zone"), database.writing() as connection:
         connection.execute(JobRow.__table__.update().values(created_at=NOON.replace(tzinfo=None)))
     assert JobLog(database).get(job.id).created_at == NOON
+
+
+def test_a_file_that_was_deleted_under_a_connection_is_missed_and_not_written_into_nowhere(
+    database: Database, tmp_path: Path
+) -> None:
+    queued(database)
+    (tmp_path / "node.db").unlink()
+    with pytest.raises(DatabaseMissing):
+        JobLog(database).counts()
+
+
+def test_a_file_that_was_replaced_is_used_from_then_on(database: Database, database_url: str, tmp_path: Path) -> None:
+    queued(database)
+    (tmp_path / "node.db").rename(tmp_path / "away")
+    migrate(database_url)
+    assert JobLog(database).list() == []
+    queued(database)
+    assert len(JobLog(database).list()) == 1
+
+
+def test_a_new_database_takes_nothing_over_from_the_log_of_an_earlier_one(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """The write-ahead log that was left beside a deleted file belongs to that file."""
+    queued(database)
+    assert (tmp_path / "node.db-wal").exists()
+    (tmp_path / "node.db").unlink()
+    migrate(database_url)
+    assert JobLog(Database(database_url)).list() == []
+    Database(database_url).check()
+
+
+def test_a_missing_file_is_noticed(database_url: str, tmp_path: Path) -> None:
+    assert not is_gone(database_url)
+    (tmp_path / "node.db").unlink()
+    assert is_gone(database_url)
+    assert not is_gone("postgresql+psycopg://node@server/node")

@@ -1,7 +1,7 @@
 """The prebuilt OHIF viewer (npm package @ohif/app) served against an archive, on one loopback port.
 
-The build expects the root of its server and an archive that needs no CORS: static files from the package, its index page
-for every other path, and the archive's DICOMweb under the same origin.
+The build expects the root of its server and an archive that needs no CORS: static files from the package, its index
+page for every other path, and the archive's DICOMweb under the same origin.
 """
 
 import mimetypes

@@ -1,6 +1,5 @@
 """The study that viewers are shown: a synthetic patient, and every kind of object made over it."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 
@@ -69,8 +68,10 @@ def findings(one: Volume) -> Findings:
         slices=tuple(SliceEvidence(i, shares, 1.0 if i in keys else 0.4) for i in range(len(one))),
         maps=maps,
         map_scores={"sam": MapScore(0.22, 0.81, 0.06, 0.7, False), "grad-cam": MapScore(0.31, 0.77, 0.08, 0.6, False)},
-        model=ModelCard("phase-demo", "0.1", "phase", "resnet", "ab" * 32, "phase", "not for diagnostic use", "synthetic"),
-        organs=(OrganMeasurement("liver", 110.0, 109.0, 12.0, 1500.0, keys[0], _square(70, 110, 40)),),
+        model=ModelCard(
+            "phase-demo", "0.1", "phase", "resnet", "ab" * 32, "phase", "not for diagnostic use", "synthetic"
+        ),
+        organs=(OrganMeasurement("liver", 110.0, 109.0, 12.0, 1500.0, SLICES // 2 + 1, _square(70, 110, 40)),),
     )
 
 
@@ -85,8 +86,3 @@ def _map(one: Volume, index: int, method: str) -> SliceMap:
 
 def _square(column: float, row: float, size: float) -> tuple[tuple[float, float], ...]:
     return ((column, row), (column + size, row), (column + size, row + size), (column, row + size))
-
-
-def without_options() -> ResultOptions:
-    """Pictures and report alone."""
-    return replace(ALL, parametric_map=False, segmentation=False, key_object_selection=False, presentation_state=False, pdf=False)
