@@ -7,7 +7,7 @@ may be lost in a crash: `reconcile` makes it again from the spool.
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path

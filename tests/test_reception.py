@@ -9,7 +9,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
-from dicomnode.reception import Reception, Recorder, Refused, reconcile
+from dicomnode.reception import Reception, Refused, reconcile
+from dicomnode.recorder import Recorder
 from dicomnode.series.header import read_file_meta
 from dicomnode.series.screening import Policy
 from storage.arrivals import Arrival, Arrivals
