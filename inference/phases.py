@@ -50,6 +50,9 @@ class Calibration:
     """Millimetres of telling anatomy at which the sharpening reaches half of `most_looks`."""
     most_looks: float = 3.0
     """How many independent looks even the longest series is worth."""
+    late_looks: float = 1.2
+    """The same between portal venous and delayed: a series between the two is so in all of its slices, and their
+    agreeing on it must not make it surer that it is one of them."""
     certain: float = 0.70
     """Least probability of a phase that is answered."""
     opposed: float = 0.25
@@ -138,9 +141,7 @@ def aggregate(answers: SliceAnswers, calibration: Calibration | None = None) -> 
 
 def slice_probabilities(answers: SliceAnswers, calibration: Calibration) -> Array:
     """[slice, phase]: softmax at the calibrated temperature, with the floor mixed in."""
-    scaled = answers.logits / calibration.temperature
-    exponent = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    softmax = exponent / exponent.sum(axis=1, keepdims=True)
+    softmax = _softmax(answers.logits / calibration.temperature)
     return np.asarray((1.0 - calibration.floor) * softmax + calibration.floor / len(PHASES))
 
 
@@ -164,11 +165,16 @@ def require_trunk(answers: SliceAnswers) -> None:
 
 
 def _shares(slices: Array, weights: Array) -> Array:
-    """[phase]: the share of the telling slices that speak for each phase; even when none tells anything."""
-    if weights.sum() <= 0:
+    """[phase]: the share of the telling slices that speak for each phase; even when none tells anything.
+
+    A slice speaks as loudly as its first choice is ahead of its second: one that wavers contradicts nobody.
+    """
+    ordered = np.sort(slices, axis=1)
+    loud = weights * (ordered[:, -1] - ordered[:, -2])
+    if loud.sum() <= 0:
         return np.full(len(PHASES), 1.0 / len(PHASES))
     votes = np.eye(len(PHASES))[slices.argmax(axis=1)]
-    return np.asarray((votes * weights[:, None]).sum(axis=0) / weights.sum())
+    return np.asarray((votes * loud[:, None]).sum(axis=0) / loud.sum())
 
 
 def _pooled(slices: Array, weights: Array, telling_mm: float, calibration: Calibration) -> Array:
@@ -176,9 +182,17 @@ def _pooled(slices: Array, weights: Array, telling_mm: float, calibration: Calib
     if weights.sum() <= 0:
         return np.full(len(PHASES), 1.0 / len(PHASES))
     mean_log = (np.log(slices) * weights[:, None]).sum(axis=0) / weights.sum()
-    looks = calibration.most_looks * telling_mm / (telling_mm + calibration.look_mm)
-    exponent = np.exp(looks * (mean_log - mean_log.max()))
-    return np.asarray(exponent / exponent.sum())
+    reached = telling_mm / (telling_mm + calibration.look_mm)
+    pooled = _softmax(calibration.most_looks * reached * mean_log)
+    late = [PHASES.index(Phase.PORTAL_VENOUS), PHASES.index(Phase.DELAYED)]
+    looks = min(calibration.late_looks, calibration.most_looks) * reached
+    pooled[late] = pooled[late].sum() * _softmax(looks * mean_log[late])
+    return pooled
+
+
+def _softmax(logits: Array) -> Array:
+    exponent = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
 
 
 def _pooled_seconds(answers: SliceAnswers, weights: Array, calibration: Calibration) -> tuple[float, float]:

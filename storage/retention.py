@@ -29,6 +29,7 @@ from storage.states import Disposition, JobState, OutboxState
 AT_ONCE = 50
 """Series that are removed in one step."""
 PAUSE = timedelta(minutes=10)
+"""Between two looks, where a tenth of the time that files are kept is not shorter."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Retention:
             found = chain(self._finished(connection, now - self._keep), _own(connection, now - self._keep))
             doomed = list(islice(found, AT_ONCE))
         removed = sum(self._removed(series, now) for series in doomed)
-        self._next_at = now if len(doomed) >= AT_ONCE and removed else now + PAUSE
+        self._next_at = now if len(doomed) >= AT_ONCE and removed else now + min(PAUSE, self._keep / 10)
         return removed
 
     def _finished(self, connection: Connection, before: datetime) -> Iterator[Doomed]:

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+# Before numpy and torch are imported: tests run side by side, and threads that wait for each other are slower than one.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 IN_CI = bool(os.environ.get("CI"))
 

@@ -61,8 +61,8 @@ Rule = Callable[[Dataset, Known], Iterator[str]]
 
 def require(objects: Sequence[ResultObject], sources: Sequence[Dataset]) -> None:
     """Nothing when every object may leave. Raises Fail that names the rules broken: then nothing is sent."""
-    siblings = tuple((o.sop_class_uid, o.sop_instance_uid) for o in objects)
-    found = [(o.kind, violation) for o in objects for violation in check(o, sources, siblings)]
+    known = Known(tuple(sources), tuple((o.sop_class_uid, o.sop_instance_uid) for o in objects))
+    found = [(o.kind, violation) for o in objects for violation in _check(o, known)]
     if found:
         raise Fail("; ".join(f"{kind}: rule {v.rule}: {v.text}" for kind, v in found[:10]))
 
@@ -74,14 +74,22 @@ def check(
 
     `sources` are the headers of the instances received, `siblings` (SOP class, SOP instance) of what is made with it.
     """
-    if not sources:
+    return _check(made, Known(tuple(sources), tuple(siblings)))
+
+
+def _check(made: Dataset | ResultObject, known: Known) -> list[Violation]:
+    if not known.sources:
         return [Violation("sources", "no source instance is known")]
     try:
-        dataset = dcmread(BytesIO(made.encoded)) if isinstance(made, ResultObject) else made
+        dataset = decode(made) if isinstance(made, ResultObject) else made
     except (InvalidDicomError, EOFError, ValueError) as error:
         return [Violation("encoding", f"cannot be read back: {type(error).__name__}")]
-    known = Known(tuple(sources), tuple(siblings))
     return [Violation(name, text) for name, rule in RULES.items() for text in _run(rule, dataset, known)]
+
+
+def decode(made: ResultObject) -> Dataset:
+    """The dataset of an object, as a receiver reads it."""
+    return dcmread(BytesIO(made.encoded))
 
 
 def _run(rule: Rule, dataset: Dataset, known: Known) -> list[str]:

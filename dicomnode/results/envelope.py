@@ -9,6 +9,7 @@ file's Implementation Class UID (0002,0012) is ours as well, until an archive wr
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from io import BytesIO
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -34,20 +35,25 @@ SERIES_NUMBERS = {
 
 @dataclass(frozen=True)
 class Source:
-    """One source slice: its clean header and, in a multi-frame instance, its frame."""
+    """One source slice: its header and, in a multi-frame instance, its frame."""
 
-    header: Dataset
-    """Normalised: see `normalise.normalise`."""
+    received: Dataset
+    """The header as it came."""
     frame: int | None = None
     """1-based frame number; None for a single-frame instance."""
 
+    @cached_property
+    def header(self) -> Dataset:
+        """The clean header, see `normalise.normalise`; made when it is first asked for, as few slices are."""
+        return normalise(self.received)
+
     @property
     def sop_class_uid(self) -> str:
-        return str(self.header.SOPClassUID)
+        return str(self.received.get("SOPClassUID", ""))
 
     @property
     def sop_instance_uid(self) -> str:
-        return str(self.header.SOPInstanceUID)
+        return str(self.received.get("SOPInstanceUID", ""))
 
 
 @dataclass(frozen=True)
@@ -88,11 +94,11 @@ def open_setting(
     answer: str,
     flag: str = "",
 ) -> Setting:
-    """The setting of one part, with its source headers made clean."""
+    """The setting of one part. Raises ValueError when headers and frames do not go together, or there are none."""
     frames = context.frames or (None,) * len(headers)
     if len(frames) != len(headers) or not headers:
         raise ValueError(f"{len(headers)} headers and {len(frames)} frames")
-    sources = tuple(Source(normalise(h), frame) for h, frame in zip(headers, frames, strict=True))
+    sources = tuple(Source(h, frame) for h, frame in zip(headers, frames, strict=True))
     names = [f"{s.sop_instance_uid} {s.frame or 0}" for s in sources]
     study = sources[0].header
     key = uids.fingerprint(

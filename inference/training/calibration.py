@@ -14,8 +14,9 @@ import numpy as np
 from inference.errors import CannotJudge
 from inference.phases import PHASES, Calibration, Phase, SliceAnswers, aggregate
 
-TEMPERATURES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9, 2.4, 3.0)
-LOOKS = (0.7, 0.9, 1.1, 1.3, 1.5, 1.7, 2.0)
+TEMPERATURES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9, 2.5)
+LOOKS = (1.1, 1.5, 2.0, 2.7, 3.5)
+LATE_LOOKS = (0.9, 1.1, 1.4, 1.7, 2.0)
 Truth = Phase | Mapping[Phase, float]
 """A phase, or its share of each."""
 WORST = 1e-3
@@ -30,7 +31,8 @@ def calibrate(
     `seconds`, one for each series where known, sets how wide the interval of the time since injection is.
     """
     start = start or Calibration()
-    candidates = [replace(start, temperature=t, most_looks=n) for t, n in itertools.product(TEMPERATURES, LOOKS)]
+    grid = itertools.product(TEMPERATURES, LOOKS, LATE_LOOKS)
+    candidates = [replace(start, temperature=t, most_looks=n, late_looks=late) for t, n, late in grid]
     best = min(candidates, key=lambda candidate: log_loss(series, candidate))
     return replace(best, timing_spread=_timing_spread(series, seconds, best)) if seconds else best
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
+from inference.explain.randomisation import cascade
 from inference.judge import answer_slices
 from inference.models import Bundle, ModelCard, save_bundle
 from inference.networks.classifier import PhaseClassifier
-from inference.phases import PHASES, Calibration
-from inference.preprocessing import Grid
-from inference.training.calibration import calibrate
+from inference.phases import PHASES, Calibration, SliceAnswers
+from inference.preprocessing import Grid, prepare
+from inference.training.calibration import Truth, calibrate
 from inference.training.datasets import ShardPool
 from inference.training.evaluation import EvaluationReport, evaluate
 from inference.training.loop import Schedule, Trainer, read_checkpoint, write_checkpoint
@@ -31,6 +32,8 @@ LIMITS = (
     "Whole axial slices of adults. Not for children, single organs, dual-energy or subtracted images. Between two "
     "phases and on series without heart, large vessels, liver, spleen or kidneys it answers indeterminate."
 )
+RANDOMISED = 12
+"""Slices on which the maps are tried with random weights."""
 SYNTHETIC = "Synthetic CT from inference.phantom with known phase"
 
 
@@ -123,11 +126,32 @@ def export(
     out: Path, trainer: Trainer, training: Training, made: Iterable[Study], metrics: Mapping[str, Any] | None = None
 ) -> Bundle:
     """Calibrate the averaged weights on synthetic series and write the bundle."""
-    bundle = Bundle(_card(training, trainer, Calibration(), metrics or {}), _frozen(trainer))
-    answers = [(answer_slices(study.volume, bundle), study) for study in made]
-    calibration = calibrate([(a, study.truth) for a, study in answers], seconds=[study.seconds for _, study in answers])
-    card = save_bundle(out, _card(training, trainer, calibration, metrics or {}), bundle.module)
+    bundle = Bundle(_card(training, trainer, Calibration(), {}), _frozen(trainer))
+    answers, truths, seconds, pictures = list[SliceAnswers](), list[Truth](), list[float | None](), list[torch.Tensor]()
+    for study in made:
+        answers.append(answer_slices(study.volume, bundle))
+        truths.append(study.truth)
+        seconds.append(study.seconds)
+        pictures.append(_middle(study, training.grid))
+    calibration = calibrate(list(zip(answers, truths, strict=True)), seconds=seconds)
+    known = {"randomisation": randomisation(bundle, torch.cat(pictures[:RANDOMISED])), **(metrics or {})}
+    card = save_bundle(out, _card(training, trainer, calibration, known), bundle.module)
     return Bundle(card, bundle.module)
+
+
+def randomisation(bundle: Bundle, inputs: torch.Tensor) -> dict[str, float]:
+    """Map -> how much of its order survives when the weights are made random: what a map's score is judged by."""
+    layers: Mapping[str, str] = bundle.card.options["layers"]
+    with torch.inference_mode():
+        target = bundle.module(inputs).argmax(dim=1).tolist()
+    found = {m: cascade(bundle.module, inputs, target, [layers[m]], [m]).summary()[m] for m in layers if m != "cam"}
+    return {method: round(rho, 3) for method, rho in found.items()}
+
+
+def _middle(study: Study, grid: Grid) -> torch.Tensor:
+    """The middle slice as the network sees it: [1, window, row, column]."""
+    middle = study.volume.slice(len(study.volume) // 2)
+    return torch.from_numpy(prepare(middle[None], study.volume.pixel_spacing_mm, grid)[0])
 
 
 def write_metrics(out: Path, bundle: Bundle, metrics: Mapping[str, Any]) -> Bundle:

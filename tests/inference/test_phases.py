@@ -87,6 +87,15 @@ def test_two_acquisitions_are_never_averaged(share: float, pair: list[Phase], st
     assert answer.log_seconds is None
 
 
+def test_agreeing_on_being_in_between_does_not_make_sure() -> None:
+    """Sixty slices that all waver between portal venous and delayed are not sharpened into one of them."""
+    wavering = aggregate(answers(np.tile([-6.0, -6.0, 0.0, 0.5], (60, 1))))
+    assert wavering.phase is None
+    assert "between delayed and portal venous" in (wavering.reason or "")
+    early = aggregate(answers(np.tile([0.0, 0.5, -6.0, -6.0], (60, 1))))
+    assert early.confidence > wavering.confidence
+
+
 def test_too_little_anatomy_is_said_to_be_too_little() -> None:
     """Thirty slices that tell nothing give no answer, with coverage as the reason."""
     answer = aggregate(answers(np.zeros((30, 4))))

@@ -99,7 +99,7 @@ class Scanner(threading.Thread):
             self._tally.series += 1
             self._deliver(folder)
             number += 1
-            self.enough.wait(self._random.uniform(0.2, 0.8))
+            self.enough.wait(self._random.uniform(0.6, 1.8))
 
     def _deliver(self, folder: Path) -> None:
         waiting = list(files(folder))
@@ -195,7 +195,7 @@ def kill(node: StubNode, target: str, random: Random) -> bool:
     return False
 
 
-def settle(node: StubNode, tally: Tally, seconds: float = 180.0) -> list[str]:
+def settle(node: StubNode, tally: Tally, seconds: float = 300.0) -> list[str]:
     """Waits until nothing is left to be done; what did not come to its end."""
     wanted = {promise.series_uid for promise in tally.acknowledged.values()}
     ends_at = time.monotonic() + seconds

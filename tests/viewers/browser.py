@@ -20,6 +20,10 @@ from PIL import Image
 Picture = NDArray[np.uint8]
 
 
+class BrowserRefused(Exception):
+    """Chromium answered a command with an error."""
+
+
 class Browser:
     """One page of one Chromium, closed with its context."""
 
@@ -44,6 +48,7 @@ class Browser:
         self._number = 0
         self._rest = b""
         self._session = ""
+        self._size = size
         self._attach(size)
 
     def _attach(self, size: tuple[int, int]) -> None:
@@ -73,8 +78,11 @@ class Browser:
         self._call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
-        """The value of a JavaScript expression in the page."""
-        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        """The value of a JavaScript expression in the page; None while one page takes the place of another."""
+        try:
+            answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        except BrowserRefused:
+            return None
         return answer["result"].get("value")
 
     def until(self, script: str, seconds: float = 120) -> None:
@@ -99,20 +107,12 @@ class Browser:
             time.sleep(0.15)
 
     def look(self) -> Picture:
-        """rgb[row, column, 3] of the page."""
-        data = self._call("Page.captureScreenshot", format="png")["data"]
+        """rgb[row, column, 3] of the page; black while one page takes the place of another."""
+        try:
+            data = self._call("Page.captureScreenshot", format="png")["data"]
+        except BrowserRefused:
+            return np.zeros((self._size[1], self._size[0], 3), np.uint8)
         return np.asarray(Image.open(BytesIO(base64.b64decode(data))).convert("RGB"))
-
-    def settled(self, seconds: float = 90) -> Picture:
-        """The page once two looks, a second apart, are the same. Raises TimeoutError when it keeps moving."""
-        end, before = time.monotonic() + seconds, self.look()
-        while time.monotonic() < end:
-            time.sleep(1.0)
-            now = self.look()
-            if np.array_equal(now, before):
-                return now
-            before = now
-        raise TimeoutError("the page keeps moving")
 
     def _mouse(self, kind: str, x: float, y: float, **values: Any) -> None:
         self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **values)
@@ -128,7 +128,7 @@ class Browser:
             answer = self._read()
             if answer.get("id") == self._number:
                 if "error" in answer:
-                    raise RuntimeError(f"{method}: {answer['error']['message']}")
+                    raise BrowserRefused(f"{method}: {answer['error']['message']}")
                 result: dict[str, Any] = answer["result"]
                 return result
 

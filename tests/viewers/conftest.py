@@ -2,34 +2,17 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import ohif
 import pytest
 import viewed_study
-from archive import Archive, orthanc
+from archive import orthanc
 from browser import Browser, Picture
 from PIL import Image
-
-from dicomnode.results import ResultObject
+from viewed_study import Viewed
 
 PICTURES = Path(__file__).resolve().parent.parent.parent / "docs" / "viewers"
-
-
-@dataclass(frozen=True)
-class Viewed:
-    """The study as the archive holds it."""
-
-    archive: Archive
-    study_uid: str
-    objects: tuple[ResultObject, ...]
-    instances: tuple[str, ...]
-    """Orthanc's identifiers of `objects`, in their order."""
-
-    def of_kind(self, kind: str) -> list[str]:
-        """Orthanc's identifiers of the objects of one kind."""
-        return [i for o, i in zip(self.objects, self.instances, strict=True) if o.kind == kind]
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from io import BytesIO
 import numpy as np
 import pytest
 from browser import Browser, Picture, coloured, lit
-from conftest import Viewed
 from PIL import Image
+from viewed_study import Viewed
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(1200)]
 Keep = Callable[[str, Picture], None]

@@ -1,9 +1,11 @@
 """The study that viewers are shown: a synthetic patient, and every kind of object made over it."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 
 import numpy as np
+from archive import Archive
 from pydicom.dataset import Dataset
 
 from dicomnode.results import ResultContext, ResultObject, ResultOptions, compose
@@ -13,6 +15,22 @@ from inference.models import ModelCard
 from inference.phantom.generate import random_study
 from inference.phases import Phase
 from inference.volume import Volume
+
+
+@dataclass(frozen=True)
+class Viewed:
+    """The study as the archive holds it."""
+
+    archive: Archive
+    study_uid: str
+    objects: tuple[ResultObject, ...]
+    instances: tuple[str, ...]
+    """Orthanc's identifiers of `objects`, in their order."""
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Orthanc's identifiers of the objects of one kind."""
+        return [i for o, i in zip(self.objects, self.instances, strict=True) if o.kind == kind]
+
 
 MADE_AT = datetime(2026, 3, 4, 10, 15, tzinfo=UTC)
 SLICES, SIZE = 16, 256
