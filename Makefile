@@ -27,6 +27,7 @@ format: $(VENV)/installed-dev
 clean:
 	rm -rf $(VENV) build *.egg-info
 
+# A peer of the tests, grad-cam, comes without its dependencies: the tests stand in for what it imports and never uses.
 # torch is installed first and exactly: a wider range brings gigabytes of GPU libraries.
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
@@ -37,4 +38,5 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps grad-cam==1.5.7
 	touch $@

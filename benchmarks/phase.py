@@ -47,7 +47,9 @@ DEVELOPMENT = {
 
 def synthetic(bundle: Bundle, patients: int) -> EvaluationReport:
     """Series of every phase for phantom patients whose shapes, kernels and noise were held out."""
-    made = tqdm(studies(patients, seed=9_000, setting=HELD_OUT), total=patients * len(PHASES), unit="series")
+    made = tqdm(
+        studies(patients, seed=9_000, setting=HELD_OUT, textbook=True), total=patients * len(PHASES), unit="series"
+    )
     patient_of: dict[str, str] = {}
 
     def named() -> Iterator[tuple[str, Volume, Phase | None]]:

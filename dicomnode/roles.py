@@ -193,6 +193,8 @@ class Worker:
     def _failed(self, job: Job, error: Exception) -> None:
         """An exception class is a decision; the attempt limit turns the last retry into a failure."""
         reason = str(error) or type(error).__name__
+        if isinstance(error, MemoryError):
+            reason = f"out of memory: {reason}"
         now = self.clock()
         match decide(error):
             case Decision.DECLINE:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TRAINING, HELD_OUT = "training", "held-out"
 SLICE_PIXELS = 208
 """Rows and columns of a phantom slice: about as fine as the network's grid, for finer ones take longer to make."""
+TEXTBOOK_SECONDS = {Phase.ARTERIAL: (20.0, 40.0), Phase.PORTAL_VENOUS: (60.0, 90.0), Phase.DELAYED: (180.0, 600.0)}
+"""When the phases are scanned, in seconds after the start of the injection."""
 SLICES, OUTLIERS = "slices", "outliers"
 
 
@@ -49,25 +51,32 @@ class Study:
 
 
 def studies(
-    patients: int, seed: int, setting: str = TRAINING, *, between: bool = False, slices: int = 16
+    patients: int,
+    seed: int,
+    setting: str = TRAINING,
+    *,
+    between: bool = False,
+    textbook: bool = False,
+    slices: int = 16,
 ) -> Iterator[Study]:
     """A series of every phase for each synthetic patient, and one between portal venous and delayed where wanted.
 
-    A patient's series are in memory together; the next patient's are made when they are asked for.
+    `textbook`: only at TEXTBOOK_SECONDS, when departments scan; otherwise up to the borders of the phases, where two
+    patients with different hearts look alike at different times. A patient's series are in memory together; the next patient's are made when they are asked for.
     """
     from inference.phantom.generate import random_study
 
     for patient in range(seed, seed + patients):
         rng = np.random.default_rng([patient, 17])
         region = str(rng.choice(["abdomen", "abdomen", "trunk", "thorax"]))
-        times = [_time_of(phase, patient, setting, rng) for phase in Phase]
+        times = [_time_of(phase, patient, setting, rng, textbook) for phase in Phase]
         if between:
             times.append(float(rng.uniform(110.0, 170.0)))
         for made in random_study(patient, times, slices, 256, region, setting):
             yield Study(patient, made.phase, made.seconds, region, made.volume)
 
 
-def _time_of(phase: Phase, seed: int, setting: str, rng: np.random.Generator) -> float | None:
+def _time_of(phase: Phase, seed: int, setting: str, rng: np.random.Generator, textbook: bool) -> float | None:
     """A time at which this patient looks like the phase: so late that iodine has left, nobody calls it delayed."""
     from inference.phantom.contrast import enhancement, random_seconds
     from inference.phantom.organs import Organ
@@ -75,9 +84,11 @@ def _time_of(phase: Phase, seed: int, setting: str, rng: np.random.Generator) ->
 
     # The patient that random_study makes of this seed.
     body = Patient.random(int(np.random.default_rng([seed, 3]).integers(2**31)), setting).physiology
-    for _ in range(20):
+    low, high = TEXTBOOK_SECONDS.get(phase, (0.0, 0.0)) if textbook else (0.0, float("inf"))
+    for _ in range(200):
         seconds = random_seconds(phase, body, rng)
-        if seconds is None or enhancement(Organ.AORTA, seconds, body) > body.native[Organ.AORTA] + 30.0:
+        reached = seconds is None or enhancement(Organ.AORTA, seconds, body) > body.native[Organ.AORTA] + 30.0
+        if reached and (seconds is None or low <= seconds <= high):
             break
     return seconds
 

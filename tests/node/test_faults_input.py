@@ -1,6 +1,5 @@
 """Bad input over the wire: the right status, or a declined job with a reason; and the node goes on."""
 
-import io
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from dicomnode.series.header import read_file_header
 from storage.joblog import Job
 from storage.states import JobState
 from tests.factories import CORONAL, CT_IMAGE, SECONDARY_CAPTURE, ct_datasets, ct_series, ct_slice, uid, write
+from tests.node.encoding import encoded
 from tests.node.harness import StubNode, statuses
 from tests.node.kills import CountingArchive
 from tests.wire.raw_peer import RawPeer, store
@@ -34,14 +34,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubNode]:
         places = [{"name": "pacs", "ae_title": archive.aet, "port": archive.port}]
         node = StubNode(folder / "node", settings={"analyse": {"attempts": 1}}, destinations=places)
         yield stack.enter_context(node)
-
-
-def encoded(dataset: Dataset) -> bytes:
-    """The data set alone, Explicit VR Little Endian."""
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, implicit_vr=False, little_endian=True, enforce_file_format=False)
-    content = buffer.getvalue()
-    return content[content.index(b"\x08\0") :] if content[:4] != b"\x08\0" else content
 
 
 def put(node: StubNode, sop_uid: str, data: bytes, sop_class: str = CT_IMAGE) -> int:

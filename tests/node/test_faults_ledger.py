@@ -19,7 +19,7 @@ from storage.database import Database, migrate
 from storage.errors import DatabaseLocked, DatabaseRefused
 from storage.spool import Spool
 from tests.factories import CT_IMAGE, ct_slice, uid
-from tests.node.test_faults_input import encoded
+from tests.node.encoding import encoded
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 PEER = Peer(calling_aet="CT1", called_aet="DICOMNODE", address="127.0.0.1", token="t1")

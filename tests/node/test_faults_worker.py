@@ -31,7 +31,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubNode]:
     [
         ("die", "the worker stopped without a word: killed, out of memory, or past its time limit"),
         ("hang", "the worker stopped without a word: killed, out of memory, or past its time limit"),
-        ("eat", "MemoryError"),
+        ("eat", "out of memory: "),
         ("raise", "the judge fails"),
     ],
 )
