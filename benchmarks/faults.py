@@ -38,7 +38,8 @@ ROWS = {
     "slow and half-open peers, 200 connections at once": ["tests/node/test_faults_connections.py"],
     "bad input, and everything in the folder of robust objects": ["tests/node/test_faults_input.py"],
     "wrong settings, keys, folder, port, database at the start": ["tests/node/test_faults_start.py"],
-    "peers that do not belong: names, networks, certificates": ["tests/node/test_access.py", "tests/wire/test_tls.py"],
+    "strangers: names, networks, certificates": ["tests/node/test_access_node.py", "tests/wire/test_tls.py"],
+    "ledger away, behind; old files removed": ["tests/node/test_faults_ledger.py", "tests/node/test_faults_removal.py"],
 }  # fmt: skip
 """Fault -> the tests that try it."""
 

@@ -91,7 +91,6 @@ class Ledger:
             "series_uid": row.series_uid,
         }
         self._arrivals.refused(row.reason, now=row.at, status=row.status, data=facts)
-        log.warning("refused an instance from %s: %s (0x%04X)", row.calling_aet, row.reason, row.status)
 
 
 class NodeIntake:

@@ -85,7 +85,7 @@ Record = Callable[[Arrival | Refused], None]
 
 
 class Reception:
-    """One instance on its way into the spool. Ends with `finish` or `abandon`; never raises what a peer caused."""
+    """One instance on its way into the spool. Ends with `finish` or `abandon`; `write` raises nothing a peer caused."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Reception:
             self._refuse(error)
 
     def finish(self) -> int:
-        """The DIMSE status to answer: 0x0000 only once the instance would survive the power going out."""
+        """0x0000, once the instance would survive the power going out. Raises Refuse, with the status to answer."""
         if self._refusal is None:
             try:
                 return self._keep()
@@ -129,7 +129,7 @@ class Reception:
                 self._refuse(error)
         assert self._refusal is not None
         self._tell_refusal(self._refusal)
-        return self._refusal.status
+        raise self._refusal
 
     def abandon(self) -> None:
         """The association broke off: nothing was promised, nothing is kept."""
@@ -165,7 +165,7 @@ class Reception:
         return SUCCESS
 
     def _refuse(self, error: Refuse | SpoolFull | SpoolUnwritable) -> None:
-        self._refusal = error if isinstance(error, Refuse) else Refuse(str(error), OUT_OF_RESOURCES)
+        self._refusal = error if isinstance(error, Refuse) else _out_of_resources(error)
         if (part := getattr(self, "_part", None)) is not None:
             part.discard()
 
@@ -182,6 +182,13 @@ class Reception:
                 series_uid=header.series_uid if header else None,
             )
         )
+
+
+def _out_of_resources(error: SpoolFull | SpoolUnwritable) -> Refuse:
+    """What the peer hears names no path; the log does."""
+    log.error("an instance cannot be kept: %s", error)
+    reason = "no room on the disk" if isinstance(error, SpoolFull) else "the disk cannot be written"
+    return Refuse(reason, OUT_OF_RESOURCES)
 
 
 def arrival(

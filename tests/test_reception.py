@@ -9,6 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
+from dicomnode.errors import Refuse
 from dicomnode.reception import Reception, Refused, reconcile
 from dicomnode.recorder import Recorder
 from dicomnode.series.header import read_file_meta
@@ -77,7 +78,11 @@ def send(spool: Spool) -> Send:
         )
         for position in range(0, len(dataset), 1000):
             reception.write(memoryview(dataset)[position : position + 1000])
-        return Sent(reception.finish(), rows, spool)
+        try:
+            status = reception.finish()
+        except Refuse as refusal:
+            status = refusal.status
+        return Sent(status, rows, spool)
 
     return run
 

@@ -82,7 +82,7 @@ class Receiving(Protocol):
         """The next bytes of the encoded data set. The memory is reused after the call."""
 
     def finish(self) -> int:
-        """Make the instance durable; its DIMSE status. 0x0000 is a promise."""
+        """Make the instance durable; its DIMSE status. 0x0000 is a promise. A `Refuse` is answered with its reason."""
 
     def abandon(self) -> None:
         """Forget it: nothing of it is kept. Called once, and never after `finish` has returned."""

@@ -105,7 +105,7 @@ def test_a_job_whose_results_have_no_room_waits_and_is_built_once_there_is(tmp_p
         disk.fill()
         with StubNode(tmp_path / "node", settings={"analyse": {"attempts": 1}}, destinations=NOWHERE) as node:
             node.send(series)
-            node.wait(lambda: "no room left on the disk" in node.log(), 60, "word of the full disk")
+            node.wait(lambda: "no room" in node.log(), 60, "word of the full disk")
             assert node.lines()[0].job.state in (JobState.QUEUED, JobState.RUNNING)
             disk.make_room()
             node.wait(lambda: node.finished(1), 60, "end of the job")
