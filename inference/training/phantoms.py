@@ -62,7 +62,8 @@ def studies(
     """A series of every phase for each synthetic patient, and one between portal venous and delayed where wanted.
 
     `textbook`: only at TEXTBOOK_SECONDS, when departments scan; otherwise up to the borders of the phases, where two
-    patients with different hearts look alike at different times. A patient's series are in memory together; the next patient's are made when they are asked for.
+    patients with different hearts look alike at different times. A patient's series are in memory together; the next
+    patient's are made when they are asked for.
     """
     from inference.phantom.generate import random_study
 
