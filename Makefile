@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev check
 	scripts/debian-packages.sh
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup --durations=25
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -22,10 +22,11 @@ from dicomnode.results.envelope import (
     encode,
     envelope,
     reference,
+    series_uid,
     time_of,
 )
 from dicomnode.results.options import ResultObject
-from dicomnode.results.wording import Words
+from dicomnode.results.wording import Words, method_name
 from inference.findings import Findings
 from inference.rendering.caption import Caption
 from inference.rendering.key_slice import SlicePicture
@@ -35,6 +36,8 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MULTI_FRAME_TRUE_COLOR = "1.2.840.10008.5.1.4.1.1.7.4"
 
 Picture = NDArray[np.uint8]
+Drawn = tuple[Source, str, SlicePicture]
+"""Source slice, method and picture."""
 
 
 class Pictures(Protocol):
@@ -56,11 +59,19 @@ def compose(findings: Findings, volume: Volume, setting: Setting, pictures: Pict
         (setting.sources[index], method, pictures.key_slice(findings, volume, index, method, caption))
         for index, method in shown
     ]
-    if setting.options.capture == "multi-frame" and drawn:
-        yield encode(_stack(drawn, setting), "capture")
+    if setting.options.capture == "multi-frame":
+        for number, together in enumerate(_stacks(drawn, setting), start=1):
+            yield encode(_stack(together, setting, number), "capture")
         return
     for number, (source, method, picture) in enumerate(drawn, start=1):
         yield encode(_slice(picture, source, method, setting, number), "capture")
+
+
+def _stacks(drawn: Sequence[Drawn], setting: Setting) -> list[list[Drawn]]:
+    """What goes into one multi-frame instance: all key slices, or the whole stack of one method."""
+    if not setting.options.whole_stack:
+        return [list(drawn)] if drawn else []
+    return [[d for d in drawn if d[1] == method] for method in dict.fromkeys(method for _, method, _ in drawn)]
 
 
 def caption_of(setting: Setting) -> Caption:
@@ -98,6 +109,7 @@ def _slice(picture: SlicePicture, source: Source, method: str, setting: Setting,
     dataset = _image(setting, SECONDARY_CAPTURE, number, picture.pixels[None])
     words = Words(setting.options.language)
     dataset.DerivationDescription = words.map_of(method, _where(source, setting))
+    _stand_apart(dataset, method, setting)
     dataset.PatientOrientation = ""
     _refer(dataset, [source])
     spacing = scaled_spacing(source, picture.scale)
@@ -111,14 +123,15 @@ def _slice(picture: SlicePicture, source: Source, method: str, setting: Setting,
     return dataset
 
 
-def _stack(drawn: Sequence[tuple[Source, str, SlicePicture]], setting: Setting) -> Dataset:
+def _stack(drawn: Sequence[Drawn], setting: Setting, number: int) -> Dataset:
     """All key slices as one Multi-frame True Color Secondary Capture, PS3.3 A.8.5."""
     pixels = np.stack([picture.pixels for _, _, picture in drawn])
-    dataset = _image(setting, MULTI_FRAME_TRUE_COLOR, 1, pixels)
+    dataset = _image(setting, MULTI_FRAME_TRUE_COLOR, number, pixels)
     words = Words(setting.options.language)
     dataset.DerivationDescription = words.maps_of(list(dict.fromkeys(method for _, method, _ in drawn)))
     dataset.PatientOrientation = ""
     _refer(dataset, list({source.header.SOPInstanceUID + str(source.frame): source for source, _, _ in drawn}.values()))
+    _stand_apart(dataset, drawn[0][1], setting)
     dataset.NumberOfFrames = len(drawn)
     dataset.BurnedInAnnotation = "YES"
     groups = [_functional_groups(source, picture.scale) for source, _, picture in drawn]
@@ -131,6 +144,16 @@ def _stack(drawn: Sequence[tuple[Source, str, SlicePicture]], setting: Setting) 
         dataset.FrameIncrementPointer = 0x00182001
         dataset.PageNumberVector = list(range(1, len(drawn) + 1))
     return dataset
+
+
+def _stand_apart(dataset: Dataset, method: str, setting: Setting) -> None:
+    """A whole stack is a series of its own for each method, evenly spaced, so that viewers pair it with the CT.
+
+    OHIF synchronises only series that could be a volume: not one that holds a page without a position as well.
+    """
+    if setting.options.whole_stack:
+        dataset.SeriesInstanceUID = series_uid(setting, f"capture {method}")
+        dataset.SeriesDescription = f"{setting.answer} {setting.series_name} {method_name(method)}"[:64].rstrip()
 
 
 def _functional_groups(source: Source, scale: int) -> Dataset | None:

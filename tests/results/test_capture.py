@@ -46,6 +46,21 @@ def test_the_whole_stack_is_in_the_order_of_the_volume() -> None:
     assert heights == sorted(heights)
 
 
+def test_a_whole_stack_is_a_series_of_its_own_for_each_method() -> None:
+    """A series that could be a volume is what viewers pair with the CT; the summary page is not in it."""
+    page, *slices = captures(ResultOptions(whole_stack=True))
+    by_series = {c.SeriesInstanceUID: c.SeriesDescription for c in slices}
+    assert sorted(by_series.values()) == ["AI PORTAL VENOUS 93% S4 Grad-CAM", "AI PORTAL VENOUS 93% S4 SAM"]
+    assert page.SeriesInstanceUID not in by_series
+
+
+def test_a_whole_stack_is_one_multi_frame_instance_a_method() -> None:
+    """Each with all of its slices."""
+    _, *stacks = captures(ResultOptions(whole_stack=True, capture="multi-frame"))
+    assert [s.NumberOfFrames for s in stacks] == [3, 3]
+    assert len({s.SOPInstanceUID for s in stacks}) == 2
+
+
 def test_each_picture_pixel_lies_where_its_source_pixel_lies() -> None:
     """The corners of picture and source slice are the same points of the patient, whatever the scale."""
     picture, source = captures()[1], make.header(FINDINGS.key_slices[0])

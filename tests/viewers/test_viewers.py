@@ -17,6 +17,10 @@ THUMBNAILS = """[...document.querySelectorAll('[data-cy^="study-browser-thumbnai
     const box = e.getBoundingClientRect(); return [e.innerText, box.x + box.width / 2, box.y + box.height / 2] })"""
 
 
+IMAGES = """[...document.body.innerText.matchAll(/I:\\s*\\d+\\s*\\((\\d+)\\/16\\)/g)].map(m => Number(m[1]))"""
+"""The position shown in each viewport, of 16."""
+
+
 def of(page: Picture) -> Picture:
     """The viewport of an OHIF page: without tool bar, side panels and the corners that it writes into."""
     return page[110:820, 300:1340]
@@ -54,6 +58,7 @@ def test_the_web_viewer_of_the_archive_scrolls_to_the_key_slices(viewed: Viewed,
 def test_ohif_names_the_answer_in_its_list(viewed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
     """Before anything is opened, every series of results says what was found; the CT opens first."""
     _open_study(browser, ohif_url, viewed)
+    browser.until(f"{THUMBNAILS}.length >= 8", PATIENCE_SECONDS)
     texts = [text for text, _, _ in browser.run(THUMBNAILS)]
     assert texts[0].startswith("CT")
     assert sum("AI PORTAL VENOUS 93% S4" in text for text in texts) >= 7
@@ -68,14 +73,31 @@ def test_ohif_shows_the_summary_page_first(viewed: Viewed, browser: Browser, ohi
     keep("ohif-summary", shown)
 
 
-def test_ohif_scrolls_the_pictures_with_the_ct(viewed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
-    """A key slice names the CT's frame of reference and its height: what OHIF synchronises by."""
+def test_ohif_scrolls_on_to_the_key_slices(viewed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
+    """The wheel goes from the summary page to the overlay of the most telling slice."""
     _open_study(browser, ohif_url, viewed)
     _open_series(browser, "OT")
     first = _wait(browser, lambda page: coloured(of(page)) > 0.02)
     browser.scroll(800, 450, 1)
     shown = _wait(browser, lambda page: not np.array_equal(of(page), of(first)) and coloured(of(page), 30) > 0.02)
     keep("ohif-key-slice", shown)
+
+
+def test_ohif_scrolls_a_whole_stack_with_the_ct(stacked: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
+    """Side by side and synchronised, the CT follows the pictures to the same height."""
+    _open_study(browser, ohif_url, stacked)
+    for control in ("Layout", "Layout-1-0"):
+        _press(browser, control)
+    browser.until("document.querySelectorAll('[data-cy=\"viewport-pane\"]').length >= 2", PATIENCE_SECONDS)
+    browser.click(1080, 400)
+    _open_series(browser, "OT", "SAM")
+    _wait(browser, lambda page: coloured(page[110:820, 830:1340], 30) > 0.005)
+    for control in ("MoreTools-split-button-secondary", "ImageSliceSync"):
+        _press(browser, control)
+    before = _heights(browser)
+    browser.scroll(1080, 400, 4)
+    browser.until(f"{IMAGES}.length == 2 && {IMAGES}[0] == {IMAGES}[1] && {IMAGES}[0] != {before[0]}", 60)
+    keep("ohif-together", browser.look())
 
 
 def test_ohif_opens_the_report_on_its_slice(viewed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
@@ -96,15 +118,6 @@ def test_ohif_lays_the_segmentation_over_the_ct(viewed: Viewed, browser: Browser
     keep("ohif-segmentation", shown)
 
 
-def test_ohif_lays_the_raw_map_over_the_ct(viewed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
-    """The Parametric Map becomes heat on the slice."""
-    _open_study(browser, ohif_url, viewed)
-    _open_series(browser, "PMAP")
-    browser.until("!document.body.innerText.includes('Loading Parametric')", PATIENCE_SECONDS)
-    shown = _wait(browser, lambda page: coloured(of(page), 40) > 0.005)
-    keep("ohif-parametric-map", shown)
-
-
 def test_ohif_shows_the_pdf(viewed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
     """The summary page as a document."""
     _open_study(browser, ohif_url, viewed)
@@ -117,6 +130,7 @@ def test_ohif_shows_the_pdf(viewed: Viewed, browser: Browser, ohif_url: str, kee
 def test_ohif_marks_what_it_cannot_show(viewed: Viewed, browser: Browser, ohif_url: str, modality: str) -> None:
     """Key objects and presentation states are listed, with a warning: nobody waits for a picture."""
     _open_study(browser, ohif_url, viewed)
+    browser.until(f"{THUMBNAILS}.length >= 8", PATIENCE_SECONDS)
     assert any(text.startswith(modality) for text, _, _ in browser.run(THUMBNAILS))
 
 
@@ -126,14 +140,26 @@ def _open_study(browser: Browser, url: str, viewed: Viewed) -> None:
     browser.run(
         "[...document.querySelectorAll('button,span,a')].filter(e => e.textContent.trim() === 'Skip all')[0].click()"
     )
-    browser.until(f"{THUMBNAILS}.length >= 8 && document.body.innerText.includes('I:')", PATIENCE_SECONDS)
+    browser.until(f"{THUMBNAILS}.length >= 3 && document.body.innerText.includes('I:')", PATIENCE_SECONDS)
 
 
-def _open_series(browser: Browser, modality: str) -> None:
-    """A double click on the thumbnail of a modality."""
-    text, x, y = next(one for one in browser.run(THUMBNAILS) if one[0].startswith(modality))
-    assert "AI PORTAL VENOUS" in text
-    browser.click(x, y, 2)
+def _open_series(browser: Browser, modality: str, words: str = "AI PORTAL VENOUS") -> None:
+    """A double click on the thumbnail of a modality whose text holds some words."""
+    found = [one for one in browser.run(THUMBNAILS) if one[0].startswith(modality) and words in one[0]]
+    browser.click(found[0][1], found[0][2], 2)
+
+
+def _press(browser: Browser, control: str) -> None:
+    """A click on a control of OHIF by the name that its own tests know it by, once it is there."""
+    box = f"document.querySelector('[data-cy=\"{control}\"]').getBoundingClientRect()"
+    browser.until(f"{box}.width > 0", PATIENCE_SECONDS)
+    x, y = browser.run(f"(() => {{ const b = {box}; return [b.x + b.width / 2, b.y + b.height / 2] }})()")
+    browser.click(x, y)
+
+
+def _heights(browser: Browser) -> list[int]:
+    found: list[int] = browser.run(IMAGES)
+    return found
 
 
 def _wait(browser: Browser, seen: Callable[[Picture], bool]) -> Picture:

@@ -1,7 +1,8 @@
 """The study that viewers are shown: a synthetic patient, and every kind of object made over it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -39,14 +40,15 @@ ALL = ResultOptions(
 )
 
 
+@cache
 def volume() -> Volume:
     """A synthetic abdomen, 70 s after the injection."""
     return random_study(7, [70.0], slices=SLICES, size=SIZE)[0].volume
 
 
-def sources(one: Volume) -> list[Dataset]:
-    """Its CT images, series 4 of one study."""
-    return list(ct_images(one, SyntheticSeries("viewed", 4, "Abdomen 5.0 PORTAL", MADE_AT)))
+def sources(one: Volume, study: str) -> list[Dataset]:
+    """Its CT images, series 4 of a study."""
+    return list(ct_images(one, SyntheticSeries(study, 4, "Abdomen 5.0 PORTAL", MADE_AT)))
 
 
 def encoded(image: Dataset) -> bytes:
@@ -55,9 +57,17 @@ def encoded(image: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def results(one: Volume, images: list[Dataset], options: ResultOptions = ALL) -> list[ResultObject]:
+def results(one: Volume, images: list[Dataset]) -> list[ResultObject]:
     """Every kind of object over it."""
-    return compose(findings(one), [_header(i) for i in images], one, options, ResultContext(MADE_AT, "0.1.0"))
+    return compose(findings(one), [_header(i) for i in images], one, ALL, ResultContext(MADE_AT, "0.1.0"))
+
+
+def whole_stack(one: Volume, images: list[Dataset]) -> list[ResultObject]:
+    """Pictures of every slice, with one map."""
+    every = tuple(_map(one, index, "sam") for index in range(len(one)))
+    found = replace(findings(one), maps=every)
+    options = ResultOptions(whole_stack=True)
+    return compose(found, [_header(i) for i in images], one, options, ResultContext(MADE_AT, "0.1.0"))
 
 
 def _header(image: Dataset) -> Dataset:
