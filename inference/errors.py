@@ -1,4 +1,6 @@
-"""Errors of the inference package: each class is a decision of the caller's.
+"""What can go wrong in inference: an exception class is a decision of the caller's.
+
+Drawn as a tree:
 
     InferenceError
     ├── CannotJudge        this volume has no answer: the reason is for a person

@@ -29,7 +29,7 @@ class SyntheticSeries:
 
 
 def ct_images(volume: Volume, series: SyntheticSeries) -> Iterator[FileDataset]:
-    """One CT Image Storage object a slice (PS3.3 A.3), in the order of the volume; the same input gives the same UIDs."""
+    """One CT Image Storage object a slice (PS3.3 A.3), in the order of the volume; same input, same UIDs."""
     for index in range(len(volume)):
         yield _ct_image(volume, series, index)
 
