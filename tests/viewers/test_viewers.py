@@ -1,5 +1,6 @@
 """What is seen: each kind of object in Orthanc's viewers and in OHIF, asserted by pixels in headless Chromium."""
 
+import time
 from collections.abc import Callable
 from io import BytesIO
 
@@ -17,7 +18,8 @@ THUMBNAILS = """[...document.querySelectorAll('[data-cy^="study-browser-thumbnai
     const box = e.getBoundingClientRect(); return [e.innerText, box.x + box.width / 2, box.y + box.height / 2] })"""
 
 
-IMAGES = """[...document.body.innerText.matchAll(/I:\\s*\\d+\\s*\\((\\d+)\\/16\\)/g)].map(m => Number(m[1]))"""
+PANES = """document.querySelectorAll('[data-cy="viewport-pane"]').length"""
+HEIGHTS = r"""[...document.body.innerText.matchAll(/I:\s*\d+\s*\((\d+)\/16\)/g)].map(m => Number(m[1]))"""
 """The position shown in each viewport, of 16."""
 
 
@@ -86,26 +88,21 @@ def test_ohif_scrolls_on_to_the_key_slices(viewed: Viewed, browser: Browser, ohi
 def test_ohif_scrolls_a_whole_stack_with_the_ct(stacked: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
     """Side by side and synchronised, the CT follows the pictures to the same height."""
     _open_study(browser, ohif_url, stacked)
-    for control in ("Layout", "Layout-1-0"):
-        _press(browser, control)
-    browser.until("document.querySelectorAll('[data-cy=\"viewport-pane\"]').length >= 2", PATIENCE_SECONDS)
-    browser.click(1080, 400)
-    _open_series(browser, "OT", "SAM")
+    _insist(browser, lambda: _press(browser, "Layout", "Layout-1-0"), f"{PANES} >= 2")
+    _insist(browser, lambda: _open_in_second_pane(browser), f"{HEIGHTS}.length == 2")
     _wait(browser, lambda page: coloured(page[110:820, 830:1340], 30) > 0.005)
-    for control in ("MoreTools-split-button-secondary", "ImageSliceSync"):
-        _press(browser, control)
-    before = _heights(browser)
-    browser.scroll(1080, 400, 4)
-    browser.until(f"{IMAGES}.length == 2 && {IMAGES}[0] == {IMAGES}[1] && {IMAGES}[0] != {before[0]}", 60)
+    _press(browser, "MoreTools-split-button-secondary", "ImageSliceSync")
+    before = browser.run(HEIGHTS)
+    together = f"{HEIGHTS}[0] == {HEIGHTS}[1] && {HEIGHTS}[0] != {before[0]}"
+    _insist(browser, lambda: browser.scroll(1080, 400, 2), together)
     keep("ohif-together", browser.look())
 
 
 def test_ohif_opens_the_report_on_its_slice(viewed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
     """The viewport is not blank: the CT slice with the region and the probabilities drawn on it."""
     _open_study(browser, ohif_url, viewed)
-    _open_series(browser, "SR")
-    words = "'Probability of portal venous phase'"
-    browser.until(f"document.body.textContent.includes({words})", PATIENCE_SECONDS)
+    drawn = "document.body.textContent.includes('Probability of portal venous phase')"
+    _insist(browser, lambda: _open_series(browser, "SR"), drawn)
     shown = _wait(browser, lambda page: lit(of(page)) > 0.1 and coloured(of(page)) > 0.002)
     keep("ohif-report", shown)
 
@@ -149,23 +146,38 @@ def _open_series(browser: Browser, modality: str, words: str = "AI PORTAL VENOUS
     browser.click(found[0][1], found[0][2], 2)
 
 
-def _press(browser: Browser, control: str) -> None:
-    """A click on a control of OHIF by the name that its own tests know it by, once it is there."""
-    box = f"document.querySelector('[data-cy=\"{control}\"]').getBoundingClientRect()"
-    browser.until(f"{box}.width > 0", PATIENCE_SECONDS)
-    x, y = browser.run(f"(() => {{ const b = {box}; return [b.x + b.width / 2, b.y + b.height / 2] }})()")
-    browser.click(x, y)
+def _open_in_second_pane(browser: Browser) -> None:
+    browser.click(1080, 400)
+    _open_series(browser, "OT", "SAM")
 
 
-def _heights(browser: Browser) -> list[int]:
-    found: list[int] = browser.run(IMAGES)
-    return found
+def _press(browser: Browser, *controls: str) -> None:
+    """A click on each control, by the name that OHIF's own tests know it by; nothing for one that never comes."""
+    for control in controls:
+        box = f"document.querySelector('[data-cy=\"{control}\"]').getBoundingClientRect()"
+        try:
+            browser.until(f"{box}.width > 0", 10)
+        except TimeoutError:
+            return
+        x, y = browser.run(f"(() => {{ const b = {box}; return [b.x + b.width / 2, b.y + b.height / 2] }})()")
+        browser.click(x, y)
+
+
+def _insist(browser: Browser, act: Callable[[], None], done: str) -> None:
+    """Acts until it has had its effect: a page that is busy loses clicks. Raises TimeoutError when it never has."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        act()
+        try:
+            browser.until(done, 20)
+            return
+        except TimeoutError:
+            if time.monotonic() > end:
+                raise
 
 
 def _wait(browser: Browser, seen: Callable[[Picture], bool]) -> Picture:
     """The page once it shows what is expected. Raises TimeoutError when it never does."""
-    import time
-
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
         page = browser.look()
