@@ -102,6 +102,24 @@ def test_every_real_series_comes_back_with_pictures_and_a_report(routed: tuple[A
         assert classes.count(SECONDARY_CAPTURE) >= 2
 
 
+TRUTH = {
+    "crlm1006": "portal venous",
+    "acrin001-abd": "unenhanced",
+    "ircad17": "portal venous",
+    "ctpe0117": "arterial",
+    "lfcp0001": "unenhanced",
+}
+
+
+def test_every_confident_answer_is_right(routed: tuple[Any, Node], real_data: Path) -> None:
+    """Each answer is the true phase or "indeterminate", and of these there are at most two."""
+    _, node = routed
+    said = {line.job.series_uid: line.verdicts[0].phase for line in node.lines() if line.verdicts}
+    phases = {name: said[_series_uid(real_data / "ct" / name)] for name in IN_SCOPE}
+    assert {name: phase for name, phase in phases.items() if phase not in (TRUTH[name], "indeterminate")} == {}
+    assert list(phases.values()).count("indeterminate") <= 2
+
+
 def test_heads_are_declined_with_a_reason(routed: tuple[Any, Node], real_data: Path) -> None:
     """What is no abdomen or thorax comes back with nothing, and the job log says why."""
     _, node = routed
