@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif options.command == "real":
         show(real(bundle, options.root, _labels(options.labels)), "Real series, by patient")
     elif options.command == "peers":
-        from benchmarks.phase_peers import table
+        from phase_peers import table
 
         print(table(bundle, options.ct, options.labels, options.wheels, options.peer_python))
     else:

@@ -6,10 +6,10 @@ in the volume's own pixels. Between two outlined slices the signed distances to 
 roughly where an organ is; thresholds on the smoothed volume say where it ends.
 """
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -101,15 +101,11 @@ class Scan:
         """Every slice blurred by itself, `sigma` in pixels."""
         return np.stack([ndimage.gaussian_filter(image, sigma) for image in self.hounsfield])
 
-    @cached_property
-    def body(self) -> Mask:
-        """The largest solid piece of each slice, without table and air around it."""
-        return np.stack([_largest_solid(image) for image in self.smooth(1.0)])
 
-
-def _largest_solid(image: Floats) -> Mask:
-    solid = ndimage.binary_fill_holes(ndimage.binary_opening(image > -300, iterations=3))
-    return largest(solid)
+def body_of(smooth: Floats) -> Mask:
+    """The largest solid piece of each slice, holes filled, without table and air around it."""
+    solid = (ndimage.binary_opening(image > -300, iterations=3) for image in smooth)
+    return np.stack([largest(ndimage.binary_fill_holes(image)) for image in solid])
 
 
 def largest(mask: Mask) -> Mask:
@@ -142,7 +138,7 @@ def between(outlined: Mapping[str, Sequence[Sequence[str | float]]], shape: tupl
     numbers = sorted(map(int, outlined))
     distance = {number: signed_distance(drawn(outlined[str(number)], shape[1:])) for number in numbers}
     mask = np.zeros(shape, bool)
-    for low, high in zip(numbers, numbers[1:], strict=False):
+    for low, high in itertools.pairwise(numbers):
         for i in range(low, min(high + 1, shape[0])):
             mask[i] = (distance[low] * (high - i) + distance[high] * (i - low)) / (high - low) > 0
     return mask
@@ -172,7 +168,8 @@ def _polygon(size: tuple[int, int], values: list[float]) -> Mask:
 def signed_distance(mask: Mask) -> NDArray[np.float64]:
     """Pixels to the edge: positive inside."""
     inside: NDArray[np.float64] = ndimage.distance_transform_edt(mask)
-    return inside - ndimage.distance_transform_edt(~mask)
+    outside: NDArray[np.float64] = ndimage.distance_transform_edt(~mask)
+    return inside - outside
 
 
 def depth_mm(mask: Mask, pixel_mm: float) -> NDArray[np.float64]:

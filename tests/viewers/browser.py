@@ -49,6 +49,8 @@ class Browser:
         self._rest = b""
         self._session = ""
         self._size = size
+        self.said: list[str] = []
+        """What message boxes said."""
         self._attach(size)
 
     def _attach(self, size: tuple[int, int]) -> None:
@@ -126,11 +128,20 @@ class Browser:
         self._out.flush()
         while True:
             answer = self._read()
+            if answer.get("method") == "Page.javascriptDialogOpening":
+                self._dismiss(answer["params"]["message"])
             if answer.get("id") == self._number:
                 if "error" in answer:
                     raise BrowserRefused(f"{method}: {answer['error']['message']}")
                 result: dict[str, Any] = answer["result"]
                 return result
+
+    def _dismiss(self, text: str) -> None:
+        """Closes a message box, behind which nothing would be answered, and keeps what it said."""
+        self.said.append(text)
+        message = {"id": 0, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
+        self._out.write(json.dumps({**message, "sessionId": self._session}).encode() + b"\0")
+        self._out.flush()
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._rest:

@@ -13,7 +13,7 @@ from viewed_study import Viewed
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(1200)]
 Keep = Callable[[str, Picture], None]
 
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 60
 THUMBNAILS = """[...document.querySelectorAll('[data-cy^="study-browser-thumbnail"]')].map(e => {
     const box = e.getBoundingClientRect(); return [e.innerText, box.x + box.width / 2, box.y + box.height / 2] })"""
 
