@@ -11,8 +11,9 @@ As for version 1.0: outlines and rules (labels agree with those it learned from 
 of every donor), kinds and seeds of the shards and, but for six early ones of outliers, the numbers from which its last
 979 steps were drawn; 48 slices a step, the peak rate, 1.28 hours of learning (3,256 steps on two shared cores), and the
 synthetic patients that calibrate and check. Not as for version 1.0: it learned in four sittings, the first three with
-other budgets, other shares and with shards that were still being made, some of them of kinds and seeds that are not made
-here; and its phantoms came from an earlier state of the generator. So expect weights that are alike in kind, not in bits, and judge them by their own figures.
+other budgets, other shares and with shards that were still being made, some of them of kinds and seeds that are not
+made here; and its phantoms came from an earlier state of the generator. So expect weights that are alike in kind, not
+in bits, and judge them by their own figures.
 """
 
 import argparse
