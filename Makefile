@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # A browser or a whole node that was too slow on a busy machine gets two more tries; no other failure does.
-AGAIN := --reruns 2 --only-rerun TimeoutError --only-rerun 'AssertionError: no .* within'
+AGAIN := --reruns 2 --only-rerun Timeout --only-rerun 'AssertionError: no .* within'
 
 .PHONY: demo test check install format clean
 
