@@ -174,6 +174,8 @@ class Results(Section):
     """Language of reports and pictures."""
     parametric_map: bool = False
     """Send the raw maps as Parametric Map objects as well."""
+    segmentation: bool = False
+    """Send the outlines of measured organs as a Segmentation as well; the shipped model measures none."""
     key_object_selection: bool = False
     """Send a Key Object Selection of the key slices as well."""
     presentation_state: bool = False

@@ -84,6 +84,7 @@ def result_options(settings: Settings) -> ResultOptions:
         sr_class=results.sr_class,
         language=results.language,
         parametric_map=results.parametric_map,
+        segmentation=results.segmentation,
         key_object_selection=results.key_object_selection,
         presentation_state=results.presentation_state,
         pdf=results.pdf,
