@@ -102,9 +102,7 @@ def test_ohif_opens_the_report_on_its_slice(viewed: Viewed, browser: Browser, oh
     """The viewport is not blank: the CT slice with the region and the probabilities drawn on it."""
     _open_study(browser, ohif_url, viewed)
     drawn = "document.body.textContent.includes('Probability of portal venous phase')"
-    _open_series(browser, "SR")
-    # OHIF now and then shows the slice and draws on it only once it moves.
-    _insist(browser, lambda: (browser.scroll(800, 450, 1), browser.scroll(800, 450, -1)), drawn, seconds=8)
+    _insist(browser, lambda: _open_report(browser), drawn)
     shown = _wait(browser, lambda page: lit(of(page)) > 0.1 and coloured(of(page)) > 0.002)
     keep("ohif-report", shown)
 
@@ -148,6 +146,14 @@ def _open_series(browser: Browser, modality: str, words: str = "AI PORTAL VENOUS
     browser.click(found[0][1], found[0][2], 2)
 
 
+def _open_report(browser: Browser) -> None:
+    """OHIF now and then shows the slice and draws on it only once it moves: hence the wheel, there and back."""
+    _open_series(browser, "SR")
+    time.sleep(3)
+    browser.scroll(800, 450, 1)
+    browser.scroll(800, 450, -1)
+
+
 def _open_in_second_pane(browser: Browser) -> None:
     browser.click(1080, 400)
     _open_series(browser, "OT", "SAM")
@@ -165,13 +171,13 @@ def _press(browser: Browser, *controls: str) -> None:
         browser.click(x, y)
 
 
-def _insist(browser: Browser, act: Callable[[], object], done: str, seconds: float = 20) -> None:
+def _insist(browser: Browser, act: Callable[[], None], done: str) -> None:
     """Acts until it has had its effect: a page that is busy loses clicks. Raises TimeoutError when it never has."""
     end = time.monotonic() + PATIENCE_SECONDS
     while True:
         act()
         try:
-            browser.until(done, seconds)
+            browser.until(done, 10)
             return
         except TimeoutError:
             if time.monotonic() > end:
