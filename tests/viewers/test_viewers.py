@@ -10,7 +10,7 @@ from browser import Browser, Picture, coloured, lit
 from PIL import Image
 from viewed_study import Viewed
 
-pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("viewers")]
 Keep = Callable[[str, Picture], None]
 
 PATIENCE_SECONDS = 240
