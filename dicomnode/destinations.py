@@ -115,8 +115,7 @@ def _ask_commitment(
     if answer.outcome is not Outcome.ACCEPTED:
         log.warning("%s: storage commitment: %s", place.name, answer.reason)
     if report is not None:
-        failed = [(uid, f"not committed, failure reason 0x{reason:04X}") for uid, reason in report.failed]
-        confirm(report.transaction_uid, report.committed, failed, outbox, clock())
+        confirm(report.transaction_uid, report.committed, report.failed, outbox, clock())
 
 
 def _read_back(

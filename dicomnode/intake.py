@@ -134,9 +134,8 @@ class NodeIntake:
 
     def committed(self, report: CommitmentReport, peer: Peer) -> int:
         """What the archive says it keeps, or not; written down before it is answered."""
-        failed = [(uid, f"not committed, failure reason 0x{reason:04X}") for uid, reason in report.failed]
         try:
-            pipeline.confirm(report.transaction_uid, report.committed, failed, self._outbox, self._clock())
+            pipeline.confirm(report.transaction_uid, report.committed, report.failed, self._outbox, self._clock())
         except StorageError as error:
             log.error("a commitment report cannot be written down: %s", error)
             return PROCESSING_FAILURE

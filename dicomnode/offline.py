@@ -12,7 +12,7 @@ from typing import Any
 from dicomnode.config import Settings, load
 from dicomnode.errors import ConfigurationError
 from dicomnode.findings_table import declined_row, judged_row, print_table
-from dicomnode.pipeline import Declined, Judged, Outcome, analyse, compose
+from dicomnode.pipeline import Judged, Outcome, analyse, compose
 from dicomnode.series.header import Header, MalformedHeader, read_file_header
 from dicomnode.series.screening import Policy, screen
 from inference.phases import Phase
@@ -155,6 +155,3 @@ def explain_folder(
                 print(path)
             written += 1
     return 0 if written else 1
-
-
-__all__ = ["Declined", "FolderSeries", "explain_folder", "judge_folder", "outcomes_of", "series_in", "write_results"]

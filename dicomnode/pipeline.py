@@ -186,9 +186,12 @@ def deliver(items: Sequence[OutboxItem], send: Send, outbox: Outbox, next_attemp
 
 
 def confirm(
-    transaction_uid: str, committed: Iterable[str], failed: Iterable[tuple[str, str]], outbox: Outbox, now: datetime
+    transaction_uid: str, committed: Iterable[str], failed: Iterable[tuple[str, int]], outbox: Outbox, now: datetime
 ) -> None:
-    """Writes down what the archive says it keeps for good; what it says it lacks is due to be sent again."""
+    """Writes down what the archive says it keeps for good; what it says it lacks is due to be sent again.
+
+    `failed` are (SOP Instance UID, Failure Reason (0008,1197)).
+    """
     outbox.committed(transaction_uid, committed, now=now)
-    if reasons := dict(failed):
+    if reasons := {uid: f"not committed, failure reason 0x{reason:04X}" for uid, reason in failed}:
         outbox.not_committed(transaction_uid, reasons, now=now, next_attempt_at=now)

@@ -15,7 +15,6 @@ from typing import Protocol
 
 from dicomnode.errors import Refuse
 from dicomnode.series.header import (
-    CANNOT_UNDERSTAND,
     Header,
     MalformedHeader,
     NeedMore,
@@ -262,6 +261,3 @@ def _rebuilt(spool: Spool, path: str, policy: Policy) -> Arrival:
         size = file.tell() - start
         received_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
     return arrival(header, Kept(Path(path), found.hexdigest(), size, duplicate=False), policy, received_at)
-
-
-__all__ = ["CANNOT_UNDERSTAND", "Reception", "Refused", "arrival", "reconcile"]

@@ -19,21 +19,9 @@ from storage.database import Database, migrate
 from storage.spool import Spool
 from storage.states import Disposition
 from tests.factories import CT_IMAGE, ct_series
+from tests.story import Request, Scanner
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Request:
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-
-
-@dataclass(frozen=True)
-class Sender:
-    calling_aet: str = "SCANNER"
-    token: str = "t1"
 
 
 @dataclass(frozen=True)
@@ -70,7 +58,7 @@ def send(spool: Spool) -> Send:
         rows: list[Arrival | Refused] = []
         reception = Reception(
             Request(transfer_syntax_uid=syntax, **request),
-            Sender(),
+            Scanner(),
             spool,
             policy or Policy(),
             rows.append,
@@ -160,7 +148,7 @@ def test_an_abandoned_instance_leaves_nothing(spool: Spool, slice_file: Path) ->
     """The association broke off in the middle of the dataset."""
     rows: list[object] = []
     request = Request(CT_IMAGE, "1.2.3", str(ImplicitVRLittleEndian))
-    reception = Reception(request, Sender(), spool, Policy(), rows.append, lambda: NOW)
+    reception = Reception(request, Scanner(), spool, Policy(), rows.append, lambda: NOW)
     reception.write(b"\x08\x00")
     reception.abandon()
     assert rows == []

@@ -65,6 +65,20 @@ def test_every_verb_may_run_twice(story: Story, series: list[Path]) -> None:
     assert _states(story) == [JobState.BUILT]
 
 
+def test_results_that_come_back_start_no_loop(story: Story, series: list[Path], tmp_path: Path) -> None:
+    """A PACS that routes everything sends the node its own objects: they are kept, and no job is made of them."""
+    story.receive(series)
+    story.assemble()
+    story.work()
+    story.deliver()
+    returned = [tmp_path / f"{number}.dcm" for number in range(len(story.archive))]
+    for path, encoded in zip(returned, story.archive.values(), strict=True):
+        path.write_bytes(encoded)
+    assert set(story.receive(returned)) == {0x0000}
+    story.assemble()
+    assert len(story.jobs.list()) == 1
+
+
 def test_a_late_slice_opens_the_next_generation(story: Story, series: list[Path]) -> None:
     """Its report names the one that it takes the place of, and the job log knows which is current."""
     for paths in (series[:-1], series[-1:]):
