@@ -6,9 +6,11 @@
 
 The node is `dicomnode serve receiver`, with its spool, its ledger and all its checks: it answers Success when the file,
 its name and its folders are synced. Orthanc syncs file and database as well; storescp and pynetdicom's application sync
-nothing. Two senders: dcmtk's `storescu`, which is what people have, and a bare one of a few lines that is never the
-bottleneck. Every process runs with TCP_NODELAY=1: without it Debian's peers stall 44 ms an instance on loopback, and
-the comparison would be with that. Absolute figures are the machine's; compare ratios. Paired medians over the rounds.
+nothing. Two senders: dcmtk's `storescu` as it comes, which is what people have, and a bare one of a few lines that is
+never the bottleneck. Every receiver runs with TCP_NODELAY=1: without it Debian's peers stall 44 ms an instance on
+loopback, and the comparison would be with that. `storescu` runs without: what a receiver does about a sender under
+Nagle's algorithm is part of the comparison, and `--nodelay` takes it out. Absolute figures are the machine's; compare
+ratios. Paired medians over the rounds.
 """
 
 import argparse
@@ -67,6 +69,7 @@ def node(processes: int, streaming: bool = True) -> Callable[[Path, int], list[s
         for _ in range(processes):
             started += popen(sys.executable, "-m", "dicomnode", "serve", "receiver", **settings)
             await_port(port, started[-1])
+        time.sleep(2 * (processes - 1))  # the port is there with the first of them
         return started
 
     return start
@@ -133,7 +136,7 @@ def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def running(receiver: Receiver, folder: Path) -> Iterator[tuple[int, list[subprocess.Popen[bytes]]]]:
-    """A receiver with an empty folder; both are gone afterwards."""
+    """A receiver with an empty folder; it is stopped and the folder put away afterwards."""
     folder.mkdir(parents=True)
     port = free_port()
     processes = receiver.start(folder, port)
@@ -150,7 +153,15 @@ def running(receiver: Receiver, folder: Path) -> Iterator[tuple[int, list[subpro
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        put_away(folder)
+
+
+def put_away(folder: Path) -> None:
+    """Give the room back, but delete the files at the very end: ext4 slows whoever makes a file after many were."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            os.truncate(Path(path, name), 0)
+    folder.rename(folder.with_name(f"{folder.name}-{time.monotonic_ns()}"))
 
 
 def cpu_seconds(processes: Sequence[subprocess.Popen[bytes]]) -> float:
@@ -307,7 +318,7 @@ class Bare:
             if sent < len(piece) + 12:
                 connection.sendall(piece[max(0, sent - 12) :])
         kind, answer = _pdu(connection)
-        at = answer.index(b"\0\0\0\x09\2\0\0\0") + 8
+        at = answer.rindex(b"\0\0\0\x09\2\0\0\0") + 8
         if kind != 4 or answer[at : at + 2] != b"\0\0":
             raise ConnectionError("not a success")
 
@@ -334,15 +345,18 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
 class Storescu:
     """dcmtk's sender; it invents a SOP Instance UID for each file, so that no receiver sees one twice."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], nodelay: bool) -> None:
         self._files = [str(file) for file in files]
+        self._environment = ENVIRONMENT if nodelay else dict(os.environ)
 
     def run(self, port: int, instances: int, associations: int) -> None:
         """As `Bare.run`."""
         shares = [self._files[:instances][start::associations] for start in range(associations)]
         options = ["storescu", "+II", "+IR", "1000000", "-aec", "ANY", "127.0.0.1", str(port)]
         started = [
-            subprocess.Popen([*options, *share], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.Popen(
+                [*options, *share], env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             for share in shares
             if share
         ]
@@ -370,7 +384,7 @@ def compare(options: argparse.Namespace) -> None:
         files[0].parent.mkdir()
         for number, file in enumerate(files):
             file.write_bytes(part10(encoded, number))
-        senders = {"storescu": Storescu(files), "bare": Bare(encoded)}
+        senders = {"storescu": Storescu(files, options.nodelay), "bare": Bare(encoded)}
         receivers = [r for r in RECEIVERS if not options.only or any(name == r.name for name in options.only)]
         with contextlib.suppress(KeyboardInterrupt):
             rounds(receivers, Path(place) / "receiver", senders, options, results)
@@ -478,6 +492,7 @@ def main() -> None:
     parser.add_argument("--associations", type=int, nargs="+")
     parser.add_argument("--kilobytes", type=int)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these receivers, by their names in the table")
+    parser.add_argument("--nodelay", action="store_true", help="storescu with TCP_NODELAY=1 as well")
     parser.add_argument("--folder", type=Path, help="on the disk to be measured (default: the temporary folder)")
     options = parser.parse_args()
     defaults = {"compare": (300, [1, 4, 16], 525), "soak": (100_000, [4], 64), "visits": (0, [10_000], 8)}

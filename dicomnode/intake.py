@@ -97,9 +97,17 @@ class NodeIntake:
     """The listener's `Intake`, for one receiver process."""
 
     def __init__(
-        self, spool: Spool, outbox: Outbox, policy: Policy, put: Callable[[object], None], clock: Callable[[], datetime]
+        self,
+        spool: Spool,
+        outbox: Outbox,
+        policy: Policy,
+        put: Callable[[object], None],
+        clock: Callable[[], datetime],
+        hurry: Callable[[], None] = lambda: None,
     ) -> None:
+        """`put` takes a row for the ledger; `hurry` says that what was put is waited for."""
         self._spool, self._outbox, self._policy, self._put, self._clock = spool, outbox, policy, put, clock
+        self._hurry = hurry
         self._brought: dict[str, Counter[str]] = {}
 
     def admit(self, peer: Peer) -> Rejection | None:
@@ -121,6 +129,7 @@ class NodeIntake:
         """Into the ledger, behind all that the association brought."""
         brought = self._brought.pop(peer.token, Counter())
         self._put(Closed(peer, str(ending), tuple(sorted(brought.items())), self._clock()))
+        self._hurry()
 
     def begin(self, request: StoreRequest, peer: Peer) -> Reception:
         """An instance is about to come."""

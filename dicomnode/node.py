@@ -43,6 +43,8 @@ ASSEMBLER_IDLE_SECONDS = 0.5
 WORKER_IDLE_SECONDS = 0.3
 COURIER_IDLE_SECONDS = 0.5
 WORKER_NICENESS = 5
+SWITCH_SECONDS = 0.0005
+"""How long a thread of a receiver may keep the interpreter from the others; Python's own is ten times that."""
 """The worker gives way: receiving goes before judging."""
 SIGN_OF_LIFE_SECONDS = 10.0
 
@@ -226,10 +228,12 @@ def _receiver(stores: Stores, name: str, stopped: threading.Event) -> None:
     from dicomnode.reception import reconcile
     from dicomnode.recorder import Recorder
 
+    # An association that waits for the interpreter holds up its peer; the ledger can wait.
+    sys.setswitchinterval(SWITCH_SECONDS)
     policy = screening_policy(stores.settings)
     ledger = Ledger(stores.arrivals, Associations(stores.database), Audit(stores.database), name)
     recorder = Recorder(ledger.write, lambda: _tell_rebuilt(reconcile(stores.spool, stores.arrivals, policy)))
-    intake = NodeIntake(stores.spool, stores.outbox, policy, recorder.put, utc_now)
+    intake = NodeIntake(stores.spool, stores.outbox, policy, recorder.put, utc_now, recorder.hurry)
     open_listeners = [listener.start() for listener in listeners(stores.settings, intake)]
     recorder.start()
     stopped.wait()

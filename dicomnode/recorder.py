@@ -9,6 +9,8 @@ from storage.errors import DatabaseRefused, StorageError
 
 log = logging.getLogger(__name__)
 
+GATHER_SECONDS = 0.2
+"""Rows wait so long for others, unless they are waited for: a transaction costs the receivers more than a row."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
 """Between attempts to write to a database that cannot be written."""
 
@@ -25,6 +27,7 @@ class Recorder:
         self._write, self._catch_up = write, catch_up
         self._queue: queue.Queue[object | None] = queue.Queue(limit)
         self._behind = True
+        self._urgent = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
@@ -38,10 +41,15 @@ class Recorder:
         except queue.Full:
             self._behind = True
 
+    def hurry(self) -> None:
+        """Write now what has come so far."""
+        self._urgent.set()
+
     def stop(self, timeout_seconds: float = 10.0) -> None:
         """Writes what is left and ends; what a database that is away keeps from being written is made again later."""
         try:
             self._queue.put(None, timeout=timeout_seconds)
+            self.hurry()
         except queue.Full:
             return
         self._thread.join(timeout_seconds)
@@ -62,7 +70,8 @@ class Recorder:
 
     def _take(self) -> list[object | None]:
         rows = [self._queue.get()]
-        threading.Event().wait(0.02)
+        self._urgent.wait(GATHER_SECONDS)
+        self._urgent.clear()
         while rows[-1] is not None and len(rows) < 1000:
             try:
                 rows.append(self._queue.get_nowait())

@@ -9,6 +9,7 @@ UID come to another path, so both are kept.
 """
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -27,10 +28,19 @@ PART_FOLDER = "part"
 UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
 NAME_PATTERN = re.compile(r"(?P<sop>[0-9.]{1,64})_(?P<digest16>[0-9a-f]{16})\.dcm")
 READ_BYTES = 1 << 20
+EARLY_BYTES = 128 << 10
+"""Whenever so much has come, the disk begins to write it."""
 KNOWN_FOLDERS = 10_000
 """How many folders are remembered as durable, before the memory is emptied."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_write_back = getattr(ctypes.CDLL(None), "sync_file_range", None)
+"""Linux's call that begins to write pages to the disk without waiting for them; it promises nothing."""
+if _write_back is not None:
+    _write_back.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+_BEGIN = 2
+"""SYNC_FILE_RANGE_WRITE."""
 
 
 @contextlib.contextmanager
@@ -83,6 +93,7 @@ class Spool:
         self.root = root
         self.reserve_bytes = reserve_bytes
         self._numbers = itertools.count()
+        self._parts = str(root / PART_FOLDER)
         self._durable: dict[Path, int] = {}
         with translated(root):
             (root / PART_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -91,7 +102,7 @@ class Spool:
     def open_part(self) -> "Part":
         """A new file to write one instance into; a context manager that discards what was not kept."""
         name = f"{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(4)}.part"
-        return Part(self, self.root / PART_FOLDER / name)
+        return Part(self, f"{self._parts}/{name}")
 
     def path_of(self, study_uid: str, series_uid: str, sop_uid: str, digest: str) -> Path:
         """Where a dataset belongs, relative to the root. Raises NotAUid."""
@@ -172,11 +183,12 @@ class Spool:
 class Part:
     """One instance while it is being received: meta information first, then the dataset as it comes."""
 
-    def __init__(self, spool: Spool, path: Path) -> None:
+    def __init__(self, spool: Spool, path: str) -> None:
         self.size = 0
         """Bytes of the dataset so far."""
         self._spool = spool
         self._path = path
+        self._begun = 0
         self._hash = hashlib.sha256()
         with translated(spool.root):
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
@@ -198,13 +210,10 @@ class Part:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """The next bytes of the dataset. Raises SpoolFull, SpoolUnwritable."""
-        self._hash.update(data)
         self._append(memoryview(data))
         self.size += len(data)
-
-    def sync_early(self) -> None:
-        """Ask the kernel to begin writing back, so that less is left to wait for at the end."""
-        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        self._begin_to_sync()
+        self._hash.update(data)
 
     def keep(self, study_uid: str, series_uid: str, sop_uid: str) -> Kept:
         """Make the instance durable under its own path. Raises NotAUid, SpoolFull, SpoolUnwritable."""
@@ -230,12 +239,19 @@ class Part:
         """Delete the file unless it was kept. May be called more than once."""
         if self._fd >= 0:
             self._close()
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
 
     def _append(self, view: memoryview) -> None:
         with translated(self._spool.root):
             while view:
                 view = view[os.write(self._fd, view) :]
+
+    def _begin_to_sync(self) -> None:
+        """Let the disk write while the peer still sends: less is left to wait for at the end. No promise yet."""
+        if _write_back is not None and self.size - self._begun >= EARLY_BYTES:
+            _write_back(self._fd, self._begun, self.size - self._begun, _BEGIN)
+            self._begun = self.size
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1
