@@ -278,13 +278,19 @@ def _retention(stores: Stores) -> Retention | None:
 
 def _worker(stores: Stores, name: str, stopped: threading.Event, judge: "JudgeVolume | None") -> None:
     from dicomnode import worker
-    from dicomnode.roles import Worker, WorkPolicy, repeat
+    from dicomnode.holding import Hold, WorkPolicy
+    from dicomnode.roles import Worker, repeat
 
     settings = stores.settings
     os.nice(WORKER_NICENESS)
     worker.limit_memory(settings.analyse.memory_limit_bytes)
     if judge is None:
         worker.phase_bundle(settings)
+    policy = WorkPolicy(
+        attempts=settings.analyse.attempts,
+        lease_seconds=settings.analyse.lease_seconds,
+        time_limit_seconds=settings.analyse.time_limit_seconds,
+    )
     role = Worker(
         jobs=stores.jobs,
         arrivals=stores.arrivals,
@@ -296,11 +302,8 @@ def _worker(stores: Stores, name: str, stopped: threading.Event, judge: "JudgeVo
         limits=worker.part_limits(settings),
         context=lambda job: worker.result_context(job.created_at, job.generation),
         destinations=[destination.name for destination in settings.destinations],
-        policy=WorkPolicy(
-            attempts=settings.analyse.attempts,
-            lease_seconds=settings.analyse.lease_seconds,
-            time_limit_seconds=settings.analyse.time_limit_seconds,
-        ),
+        hold=Hold(stores.jobs, policy, utc_now, stopped, leave=lambda: os._exit(0)),
+        policy=policy,
         owner=name,
         clock=utc_now,
     )

@@ -7,11 +7,9 @@ courier     sends what is due to one destination, asks for confirmation
 web         serves the pages                                               (node.py)
 """
 
-import faulthandler
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +21,7 @@ from dicomnode.errors import Decline
 from dicomnode.errors import Verdict as Decision
 from dicomnode.errors import verdict as decide
 from dicomnode.findings_table import declined_row, judged_row
+from dicomnode.holding import Hold, WorkPolicy, time_limit
 from dicomnode.results import InstanceReference, ResultContext, ResultObject, ResultOptions
 from dicomnode.series.assembly import Rules
 from dicomnode.series.volume import Limits
@@ -113,7 +112,8 @@ class Worker:
     limits: Limits
     context: Callable[[Job], ResultContext]
     destinations: Sequence[str]
-    policy: "WorkPolicy"
+    hold: Hold
+    policy: WorkPolicy
     owner: str
     clock: Clock
 
@@ -124,7 +124,7 @@ class Worker:
             return False
         log.info("job %d: attempt %d", job.id, job.attempts)
         try:
-            with self._held(job), _time_limit(self.policy.time_limit_seconds):
+            with self.hold(job), time_limit(self.policy.time_limit_seconds):
                 self._work(job)
         except LeaseLost as error:
             log.warning("job %d: %s", job.id, error)
@@ -207,48 +207,6 @@ class Worker:
                 log.exception("job %d: attempt %d failed", job.id, job.attempts)
                 again = now + timedelta(seconds=self.policy.retry_pause_seconds * job.attempts)
                 self.jobs.retry_later(job, reason, not_before=again, max_attempts=self.policy.attempts, now=now)
-
-    @contextmanager
-    def _held(self, job: Job) -> Iterator[None]:
-        """Renews the lease while the work goes on."""
-        done = threading.Event()
-
-        def renew() -> None:
-            while not done.wait(self.policy.lease_seconds / 4):
-                try:
-                    self.jobs.renew(job, self.policy.lease_seconds, self.clock())
-                except Exception:
-                    log.exception("job %d: the lease cannot be renewed", job.id)
-
-        thread = threading.Thread(target=renew, name="lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-
-
-@dataclass(frozen=True)
-class WorkPolicy:
-    """How long and how often a job is tried."""
-
-    attempts: int
-    lease_seconds: float
-    time_limit_seconds: float
-    retry_pause_seconds: float = 2.0
-    wait_seconds: float = 5.0
-    """Until a job is tried again that the disk or the database was not ready for."""
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Past the limit the process ends, whatever native code it hangs in; the supervisor starts another."""
-    faulthandler.dump_traceback_later(seconds, exit=True)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 def _verdict(outcome: pipeline.Outcome, objects: Sequence[ResultObject]) -> Verdict:

@@ -11,7 +11,8 @@ from pydicom import dcmread
 from dicomnode import pipeline
 from dicomnode.reception import Refused
 from dicomnode.results import ResultContext, ResultOptions
-from dicomnode.roles import Assembler, Courier, Worker, WorkPolicy
+from dicomnode.holding import Hold, WorkPolicy
+from dicomnode.roles import Assembler, Courier, Worker
 from dicomnode.series.assembly import Rules
 from dicomnode.series.header import read_file_meta
 from dicomnode.series.screening import Policy
@@ -105,6 +106,7 @@ class Story:
     def work(self, attempts: int = 3) -> bool:
         """The worker takes one job."""
         self.now += timedelta(seconds=60)
+        policy = WorkPolicy(attempts, 60.0, 600.0)
         return Worker(
             jobs=self.jobs,
             arrivals=self.arrivals,
@@ -116,7 +118,8 @@ class Story:
             limits=Limits(),
             context=lambda job: ResultContext(job.created_at, "0", generation=job.generation),
             destinations=["archive"],
-            policy=WorkPolicy(attempts, 60.0, 600.0),
+            hold=Hold(self.jobs, policy, lambda: self.now),
+            policy=policy,
             owner="worker",
             clock=lambda: self.now,
         ).step()

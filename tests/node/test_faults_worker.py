@@ -76,3 +76,19 @@ def _job(node: StubNode, series: str) -> Job:
 
 def _state(node: StubNode, series: str) -> JobState | None:
     return next((line.job.state for line in node.lines() if line.job.series_uid == uid(series)), None)
+
+
+def test_a_stop_during_a_long_job_costs_it_no_attempt(tmp_path: Path) -> None:
+    """The job is put back before the worker is killed, and judged after the next start."""
+    with StubNode(tmp_path / "node", settings={"analyse": {"attempts": 1, "time_limit_seconds": 60.0}}) as node:
+        node.says("hang")
+        ct_series(tmp_path / "long", 12, series="long")
+        node.send(tmp_path / "long")
+        node.wait(lambda: _state(node, "long") is JobState.RUNNING, 30, "the start of the job")
+        node.halt()
+        job = _job(node, "long")
+        assert (job.state, job.attempts) == (JobState.QUEUED, 0)
+        assert node.events("job retry")[0].endswith("the node was stopped")
+        node.says("judge")
+        node.launch()
+        node.wait(lambda: _state(node, "long") is JobState.BUILT, 60, "the job, after the next start")
