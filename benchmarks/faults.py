@@ -31,7 +31,9 @@ WARMING = 300
 """Associations before memory is first looked at."""
 
 ROWS = {
-    "destination refuses, stalls, aborts mid-object, fails, warns, is away": ["tests/node/test_faults_delivery.py"],
+    "destination refuses, stalls, aborts mid-object, fails, warns, is away": [
+        "tests/node/test_faults_delivery.py", "tests/node/test_faults_stow.py"
+    ],
     "disk full, spool read-only, database locked, torn, deleted": ["tests/node/test_faults_disk.py"],
     "worker killed, out of memory, failing, past its time limit": ["tests/node/test_faults_worker.py"],
     "malformed PDUs and datasets (fuzzer)": ["tests/wire/test_fuzz.py"],
