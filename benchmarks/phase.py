@@ -2,7 +2,7 @@
 
     python benchmarks/phase.py synthetic [--patients 30]          held-out phantoms: synthetic, and called so
     python benchmarks/phase.py real ROOT [--labels labels.csv]    one folder of CT slices a series, by patient
-    python benchmarks/phase.py peers CT.nii.gz LABELS.nii.gz      beside TotalSegmentator's and boa-contrast's models
+    python benchmarks/phase.py peers ROOT --work DIR              beside TotalSegmentator's and boa-contrast's models
     python benchmarks/phase.py speed [--slices 300]               beside a network of ResNet-18's size, and memory
 
 `real` reads DICOM through the node's own reader. `peers` needs their wheels unpacked (see --wheels) and the packages
@@ -168,8 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folders.add_argument("root", type=Path)
     folders.add_argument("--labels", type=Path, help="CSV with the columns folder,phase; default: the development set")
     peers = commands.add_parser("peers")
-    peers.add_argument("ct", type=Path)
-    peers.add_argument("labels", type=Path)
+    peers.add_argument("root", type=Path, help="the development series; needs nibabel")
+    peers.add_argument(
+        "--work", type=Path, required=True, help="for the volumes as NIfTI: real pixels, not for sharing"
+    )
     peers.add_argument("--wheels", type=Path, default=Path("wheels"), help="folder with the peers' unpacked wheels")
     peers.add_argument("--peer-python", type=Path, default=Path(sys.executable), help="interpreter of the peers")
     fast = commands.add_parser("speed")
@@ -183,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif options.command == "peers":
         from phase_peers import table
 
-        print(table(bundle, options.ct, options.labels, options.wheels, options.peer_python))
+        print(table(bundle, options.root, options.work, DEVELOPMENT, options.wheels, options.peer_python))
     else:
         for name, seconds in speed(bundle, options.slices):
             print(f"{seconds:8.2f} s  {name}")

@@ -1,4 +1,4 @@
-"""The same labelled volume through the models of others: what TotalSegmentator and boa-contrast say of its organs.
+"""The same labelled volumes through the models of others: what TotalSegmentator and boa-contrast say of its organs.
 
 Both judge statistics of organs, so they need a segmentation where the shipped network needs none. They run in an
 interpreter of their own (--peer-python) in which `boa-contrast`, `nibabel` and `xgboost` are installed, with the
@@ -7,6 +7,8 @@ scikit-learn that their models were pickled with (< 1.4); --wheels is the folder
 
 import json
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,9 @@ ORGANS = {
 }  # fmt: skip
 """The organs whose medians TotalSegmentator's regressors read, in their order, and their numbers in its label map.
 Four vessels of the neck follow; like every organ that is missing they are 0."""
+
+BINS = ((10.0, "native"), (30.0, "arterial early"), (60.0, "arterial late"), (100.0, "portal venous"), (1e9, "late"))
+"""Seconds up to which TotalSegmentator gives a phase its name."""
 
 _TOTALSEGMENTATOR = """
 import json, pickle, sys
@@ -44,16 +49,16 @@ print(json.dumps([said["ensemble_predicted_class"], float(max(said["ensemble_pro
 """
 
 
-def table(bundle: Bundle, ct: Path, labels: Path, wheels: Path, python: Path) -> str:
-    """One line for each model, for one volume in NIfTI and its TotalSegmentator labels."""
-    return "\n".join(
-        f"{name:18s} {said}"
-        for name, said in (
-            ("shipped model", _ours(bundle, ct)),
-            ("TotalSegmentator", _totalsegmentator(ct, labels, wheels, python)),
-            ("boa-contrast", _boa(ct, labels, python)),
-        )
-    )
+def table(bundle: Bundle, root: Path, work: Path, truths: Mapping[str, str], wheels: Path, python: Path) -> str:
+    """A line for each development volume that has organs, and what each model says of it."""
+    sys.path.append(str(Path(__file__).parent / "phase_model"))
+    from outlined import outlined
+
+    rows = [("volume", "truth", "shipped model", "TotalSegmentator", "boa-contrast")]
+    for name, ct, labels in outlined(root, work):
+        said = (_ours(bundle, ct), _totalsegmentator(ct, labels, wheels, python), _boa(ct, labels, python))
+        rows.append((name, truths.get(name, "unenhanced"), *said))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _arrays(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
@@ -72,7 +77,7 @@ def _ours(bundle: Bundle, ct: Path) -> str:
         found = judge(volume, bundle, maps=())
     except CannotJudge as error:
         return f"declined: {error.reason}"
-    said = found.phase.value if found.phase else f"indeterminate: {found.reason}"
+    said = found.phase.value if found.phase else "indeterminate"
     return f"{said} ({found.confidence:.2f})"
 
 
@@ -84,7 +89,9 @@ def _totalsegmentator(ct: Path, labels: Path, wheels: Path, python: Path) -> str
     organs, _ = _arrays(labels)
     medians = [float(np.median(hounsfield[organs == i])) if (organs == i).any() else 0.0 for i in ORGANS.values()]
     seconds = _run(python, _TOTALSEGMENTATOR, str(model), json.dumps([*medians, 0.0, 0.0, 0.0, 0.0]))
-    return f"{seconds:.0f} s after injection" if isinstance(seconds, float) else str(seconds)
+    if not isinstance(seconds, float):
+        return str(seconds)
+    return f"{seconds:.0f} s: " + next(name for end, name in BINS if seconds < end)
 
 
 def _boa(ct: Path, labels: Path, python: Path) -> str:

@@ -19,7 +19,7 @@ in bits, and judge them by their own figures.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -71,10 +71,10 @@ DATA = (
 )
 
 
-def donors(root: Path, work: Path) -> dict[str, Donor]:
+def donors(root: Path, work: Path, kinds: Mapping[str, Callable[[Path], Donor]] = DONORS) -> dict[str, Donor]:
     """The donors from the slices on that are outlined; made once and then read from the work folder."""
     found = {}
-    for name, make in tqdm(DONORS.items(), desc="donors", unit="volume"):
+    for name, make in tqdm(kinds.items(), desc="donors", unit="volume"):
         kept = work / "donors" / f"{name}.npz"
         if not kept.exists():
             make(root).save(kept)
@@ -105,12 +105,13 @@ def bent_slices(made: dict[str, Donor], seed: int, number: int) -> list[Sample]:
     """Volumes bent, turned and cut anew, painted."""
     found = []
     for name in BENT:
-        stream = repainted_stream(_labelled(made[name]), seed * 1000 + number, SLICE_PIXELS)
+        stream = repainted_stream(labelled_donor(made[name]), seed * 1000 + number, SLICE_PIXELS)
         found += [Sample(m.hounsfield, m.spacing_mm, m.phase, m.seconds, True) for m in islice(stream, BENT_SLICES)]
     return found
 
 
-def _labelled(donor: Donor) -> Labelled:
+def labelled_donor(donor: Donor) -> Labelled:
+    """A donor as `repaint` takes it."""
     body = (donor.labels > 0).astype(np.float32)
     return Labelled(donor.hounsfield.astype(np.float32), donor.labels, body, donor.spacing_mm, medians(donor))
 
