@@ -1,6 +1,6 @@
 """Phase: how right the shipped model is, beside what else can be run, and how fast.
 
-    python benchmarks/phase.py synthetic [--patients 30]          held-out phantoms: synthetic, and called so
+    python benchmarks/phase.py synthetic [--patients 60] [--wide] held-out phantoms: synthetic, and called so
     python benchmarks/phase.py real ROOT [--labels labels.csv]    one folder of CT slices a series, by patient
     python benchmarks/phase.py peers ROOT --work DIR              beside TotalSegmentator's and boa-contrast's models
     python benchmarks/phase.py speed [--slices 300]               beside a network of ResNet-18's size, and memory
@@ -45,11 +45,13 @@ DEVELOPMENT = {
 """Folder of the development set -> true phase; empty where there is none or none that is sure."""
 
 
-def synthetic(bundle: Bundle, patients: int) -> EvaluationReport:
-    """Series of every phase for phantom patients whose shapes, kernels and noise were held out."""
-    made = tqdm(
-        studies(patients, seed=9_000, setting=HELD_OUT, textbook=True), total=patients * len(PHASES), unit="series"
-    )
+def synthetic(bundle: Bundle, patients: int, wide: bool = False) -> EvaluationReport:
+    """Series of every phase for phantom patients whose shapes, kernels and noise were held out.
+
+    At the times at which departments scan, or, `wide`, up to the borders of the phases.
+    """
+    studied = studies(patients, seed=9_000, setting=HELD_OUT, textbook=not wide)
+    made = tqdm(studied, total=patients * len(PHASES), unit="series")
     patient_of: dict[str, str] = {}
 
     def named() -> Iterator[tuple[str, Volume, Phase | None]]:
@@ -163,7 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, default=default_bundle_path("phase"))
     commands = parser.add_subparsers(dest="command", required=True)
     held_out = commands.add_parser("synthetic")
-    held_out.add_argument("--patients", type=int, default=30)
+    held_out.add_argument("--patients", type=int, default=60)
+    held_out.add_argument("--wide", action="store_true", help="times up to the borders of the phases")
     folders = commands.add_parser("real")
     folders.add_argument("root", type=Path)
     folders.add_argument("--labels", type=Path, help="CSV with the columns folder,phase; default: the development set")
@@ -179,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     bundle = load_bundle(options.bundle)
     if options.command == "synthetic":
-        show(synthetic(bundle, options.patients), "SYNTHETIC, held-out setting")
+        show(synthetic(bundle, options.patients, options.wide), "SYNTHETIC, held-out setting")
     elif options.command == "real":
         show(real(bundle, options.root, _labels(options.labels)), "Real series, by patient")
     elif options.command == "peers":

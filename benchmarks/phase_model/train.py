@@ -1,6 +1,7 @@
 """Train the phase model that ships: phantoms, and six real CT volumes whose contrast was painted anew.
 
     python benchmarks/phase_model/train.py CT_ROOT --work DIR [--hours 1.28] [--seed 0] --out BUNDLE
+    python benchmarks/phase_model/train.py CT_ROOT --work DIR --start BUNDLE --seed 1 --peak-rate 1.2e-3 --out BUNDLE
 
 CT_ROOT holds the public volumes: `acrin001-abd`, `lfcp0001`, `ctpe0117` and `crlm1006` as folders of DICOM slices
 (The Cancer Imaging Archive; ctpe0117 and lfcp0001 with every second slice), and `totalseg-reference` with the NIfTI
@@ -32,7 +33,7 @@ from donors import Donor, medians
 from painting import any_painted
 from tqdm import tqdm
 
-from inference.models import Bundle
+from inference.models import Bundle, load_bundle
 from inference.phantom.repaint import Labelled, repainted_stream
 from inference.training.datasets import Sample, ShardPool, pack, write_shard
 from inference.training.evaluation import evaluate
@@ -61,7 +62,7 @@ SEEDS = {"phantoms": 31, "painted": 7, "bent": 5, "outliers": 21}
 PAINTED_SLICES, BENT_SLICES = 128, 48
 """A painted shard's; a bent shard's for each donor."""
 SCHEDULE = Schedule(hours=1.28, batch=48, peak_rate=2e-3, checkpoint_seconds=60)
-CALIBRATED, CHECKED = (8, 7_000), (18, 9_000)
+CALIBRATED, CHECKED = (48, 7_000), (60, 9_000)
 """(synthetic patients, first seed) that the answer is calibrated on and that the figures are of."""
 DATA = (
     "Synthetic CT from inference.phantom (training setting), and six real CT volumes whose contrast was taken out and "
@@ -116,9 +117,9 @@ def labelled_donor(donor: Donor) -> Labelled:
     return Labelled(donor.hounsfield.astype(np.float32), donor.labels, body, donor.spacing_mm, medians(donor))
 
 
-def learn(work: Path, training: Training) -> Trainer:
-    """The trained network, from the checkpoint on where there is one."""
-    trainer, checkpoint = new_trainer(training), work / "checkpoint.pt"
+def learn(work: Path, training: Training, start: Bundle | None) -> Trainer:
+    """The trained network, from the checkpoint on where there is one, or else from the weights of `start`."""
+    trainer, checkpoint = new_trainer(training, start), work / "checkpoint.pt"
     if checkpoint.exists():
         trainer.restore(read_checkpoint(checkpoint))
     shares = {work / folder: share for folder, share in SHARES.items()}
@@ -143,17 +144,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--hours", type=float, default=SCHEDULE.hours)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="a bundle whose weights are the first ones: to go on with it")
+    parser.add_argument("--peak-rate", type=float, default=SCHEDULE.peak_rate, help="of learning")
     parser.add_argument("--version", default="1.0-repeated", help="what the card says")
     parser.add_argument("--most-steps", type=int, help="stop early: to try the command")
     parser.add_argument("--most-shards", type=int, help="of each kind: to try the command")
     options = parser.parse_args(arguments)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    schedule = replace(SCHEDULE, hours=options.hours, most_steps=options.most_steps)
+    schedule = replace(SCHEDULE, hours=options.hours, most_steps=options.most_steps, peak_rate=options.peak_rate)
     training = Training(schedule=schedule, seed=options.seed, version=options.version, data=DATA)
     most = options.most_shards or max(SHARDS.values())
     counts = {folder: min(count, most) for folder, count in SHARDS.items()}
     make_shards(options.work, training, donors(options.ct_root, options.work), counts)
-    trainer = learn(options.work, training)
+    trainer = learn(options.work, training, load_bundle(options.start) if options.start else None)
     made = studies(min(CALIBRATED[0], most), seed=CALIBRATED[1], between=True)
     bundle = export(options.out, trainer, training, made)
     bundle = write_metrics(options.out, bundle, checked(bundle, min(CHECKED[0], most)))
