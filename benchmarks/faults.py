@@ -27,7 +27,7 @@ from tests.node.churn import Footprint, associate_often, at_rest  # noqa: E402
 from tests.node.harness import StubNode  # noqa: E402
 
 MEGABYTE = 1 << 20
-WARMING = 300
+WARMING = 1000
 """Associations before memory is first looked at."""
 
 ROWS = {

@@ -51,6 +51,9 @@ class BadWire:
                     archive.sendall(data)
                 if kind == "stall":
                     self._closing.wait(60)
+                # Closing alone would leave the archive waiting: the other thread still reads from this socket.
+                with contextlib.suppress(OSError):
+                    archive.shutdown(socket.SHUT_RDWR)
 
 
 def _some(source: socket.socket, limit: int) -> Iterator[bytes]:
