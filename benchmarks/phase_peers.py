@@ -37,13 +37,20 @@ models = pickle.load(open(sys.argv[1], "rb"))
 features = json.loads(sys.argv[2])
 print(json.dumps(float(np.mean([model.predict([features])[0] for model in models.values()]))))
 """
+BOA_REGIONS = {
+    "kidney_right": 2, "kidney_left": 3, "gallbladder": 4, "liver": 5, "stomach": 6, "pancreas": 7, "small_bowel": 18,
+    "duodenum": 19, "colon": 20, "urinary_bladder": 21, "aorta": 52, "inferior_vena_cava": 63,
+    "portal_vein_and_splenic_vein": 64, "pulmonary_artery": 255,
+}  # fmt: skip
+"""boa-contrast's own numbers are those of TotalSegmentator 1; these are of version 2, which has no pulmonary artery."""
 _BOA = """
 import json, sys
 from pathlib import Path
 from boa_contrast.features.feature_builder import FeatureBuilder
 from boa_contrast.ml.contrast_recognition import ContrastRecognition
 ct, labels = Path(sys.argv[1]), Path(sys.argv[2])
-features = FeatureBuilder("x", total_segmentation_name=labels.name).compute_features(ct, labels.parent)
+builder = FeatureBuilder("x", total_segmentation_name=labels.name, label_map=json.loads(sys.argv[3]))
+features = builder.compute_features(ct, labels.parent)
 said = next(ContrastRecognition("iv_phase").predict_batch([features]))
 print(json.dumps([said["ensemble_predicted_class"], float(max(said["ensemble_probas"]))]))
 """
@@ -95,7 +102,7 @@ def _totalsegmentator(ct: Path, labels: Path, wheels: Path, python: Path) -> str
 
 
 def _boa(ct: Path, labels: Path, python: Path) -> str:
-    said = _run(python, _BOA, str(ct.resolve()), str(labels.resolve()))
+    said = _run(python, _BOA, str(ct.resolve()), str(labels.resolve()), json.dumps(BOA_REGIONS))
     return f"{said[0]} ({said[1]:.2f})" if isinstance(said, list) else str(said)
 
 

@@ -14,6 +14,8 @@ from dicomnode import __version__
 from dicomnode.errors import ConfigurationError, DicomnodeError
 
 ROLES = ("receiver", "assembler", "worker", "courier", "web")
+TASKS = ("phase", "segmentation", "generator")
+ORGAN_NETWORKS = ("double-unet", "r2unet", "mcgunet")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -153,6 +155,8 @@ def _demo(commands: Commands) -> None:
 
 def _explain(commands: Commands) -> None:
     def call(options: argparse.Namespace) -> int:
+        if options.task == "segmentation":
+            return _explain_organs(options)
         from dicomnode.offline import explain_folder
 
         return explain_folder(
@@ -168,8 +172,24 @@ def _explain(commands: Commands) -> None:
     command.add_argument("folder", type=Path)
     command.add_argument("--layer", action="append", metavar="NAME", help="layer of the network; may be repeated")
     command.add_argument("--map", action="append", metavar="NAME", help="kind of map; may be repeated (default: all)")
-    command.add_argument("--target", metavar="PHASE", help="phase to explain (default: the answer)")
+    command.add_argument("--task", choices=TASKS[:2], default=TASKS[0], help="default: %(default)s")
+    command.add_argument("--target", metavar="NAME", help="phase or organ to explain (default: the answer, all organs)")
+    command.add_argument("--mask", choices=("first", "second"), help="which mask of a Double U-Net (default: its own)")
     command.add_argument("--out", type=Path, default=Path("explanation"), metavar="DIR")
+
+
+def _explain_organs(options: argparse.Namespace) -> int:
+    from dicomnode.organ_maps import explain_organs_in
+
+    return explain_organs_in(
+        options.config,
+        options.folder,
+        layers=options.layer,
+        maps=options.map,
+        organ=options.target,
+        mask=options.mask,
+        out=options.out,
+    )
 
 
 def _train(commands: Commands) -> None:
@@ -185,10 +205,16 @@ def _train(commands: Commands) -> None:
             phantom_shards=options.phantoms,
             seed=options.seed,
             resume=not options.afresh,
+            network=options.network if options.task == "segmentation" else None,
+            generator=options.task == "generator",
         )
         return train(options.config, order)
 
-    command = _command(commands, "train", "train a phase model on your own series and on phantoms", call)
+    command = _command(commands, "train", "train a phase model on your own series and on phantoms, or organs", call)
+    command.add_argument("--task", choices=TASKS, default=TASKS[0], help="default: %(default)s")
+    command.add_argument(
+        "--network", choices=ORGAN_NETWORKS, default=ORGAN_NETWORKS[0], help="for segmentation (default: %(default)s)"
+    )
     command.add_argument("--data", type=Path, metavar="ROOT", help="folder of series (default: phantoms only)")
     command.add_argument("--labels", type=Path, metavar="CSV", help="columns folder,phase and, optionally, patient")
     command.add_argument("--weak-labels", action="store_true", help="take the phase from headers that name one")

@@ -141,6 +141,12 @@ class Analyse(Section):
 
     bundle: Path | None = None
     """Folder of the phase model; none: the one that is shipped."""
+    generator: Path | None = None
+    """Folder of the generator that `results.counterfactual` needs; none is shipped, `dicomnode train` makes one."""
+    organs: bool = True
+    """Find the organs as well: their HU are shown, and withhold the answer where they contradict it."""
+    organ_bundle: Path | None = None
+    """Folder of the organ model; none: the one that is shipped."""
     device: str = "cpu"
     """"cpu", "cuda" or "auto"; falls back to cpu when the device fails."""
     attempts: Positive = 3
@@ -165,7 +171,7 @@ class Results(Section):
     maps: tuple[MapName, ...] = ("sam", "grad-cam")
     """Explanation maps on the key slices."""
     whole_stack: bool = False
-    """Overlay on every slice instead of the key slices."""
+    """Overlay on every slice instead of the key slices; hundreds of megabytes a series, see docs/viewers.md."""
     capture: Literal["single-frame", "multi-frame"] = "single-frame"
     """Kind of Secondary Capture."""
     sr_class: Literal["comprehensive", "comprehensive 3d"] = "comprehensive"
@@ -175,13 +181,17 @@ class Results(Section):
     parametric_map: bool = False
     """Send the raw maps as Parametric Map objects as well."""
     segmentation: bool = False
-    """Send the outlines of measured organs as a Segmentation as well; the shipped model measures none."""
+    """Send the organs as a Segmentation as well; needs analyse.organs. The report then refers to its segments."""
+    segmentation_kind: Literal["binary", "label map"] = "binary"
+    """Segmentation Storage, which viewers read, or Label Map Segmentation Storage, for archives that take it."""
     key_object_selection: bool = False
     """Send a Key Object Selection of the key slices as well."""
     presentation_state: bool = False
     """Send a presentation state of the key slices as well."""
     pdf: bool = False
     """Send the summary page as an encapsulated PDF as well."""
+    counterfactual: bool = False
+    """Send a cine of synthetic images that show what would have to change for the model to answer otherwise."""
     declined_report: bool = False
     """Send a Structured Report that says why a series could not be judged."""
 
@@ -281,6 +291,10 @@ class Settings(Section):
         if self.node.tls_port is not None and self.tls.require_peer_certificate and self.tls.authorities is None:
             raise ValueError("tls.authorities: needed while tls.require_peer_certificate is set")
         return self
+
+    def without_counterfactual(self) -> Self:
+        """The same, with no counterfactual made while judging."""
+        return self.model_copy(update={"results": self.results.model_copy(update={"counterfactual": False})})
 
     def destination(self, name: str) -> Destination:
         """The destination of that name. Raises KeyError."""

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inference.findings import Findings
+from inference.findings import Findings, OrganMeasurement
+from inference.organ_words import evidence
 
 INDETERMINATE = "indeterminate"
 
@@ -42,11 +43,30 @@ def judged_row(part: str, findings: Findings) -> dict[str, Any]:
             }
             for name, score in findings.map_scores.items()
         },
+        "organs": {organ.organ: _organ_row(organ) for organ in findings.organs},
+        "organ_vote": _vote_row(findings),
         "model": {
             "name": findings.model.name,
             "version": findings.model.version,
             "weights_sha256": findings.model.weights_sha256,
         },
+    }
+
+
+def _organ_row(organ: OrganMeasurement) -> dict[str, Any]:
+    return {"median_hu": round(organ.median_hu, 1), "volume_ml": round(organ.volume_ml, 1)}
+
+
+def _vote_row(findings: Findings) -> dict[str, Any] | None:
+    """What the organs speak for; None where they had no vote."""
+    said = findings.organ_vote
+    if said is None:
+        return None
+    return {
+        "phase": str(said.phase),
+        "probabilities": {str(phase): round(value, 4) for phase, value in said.probabilities.items()},
+        "evidence": evidence(said, findings.organs),
+        "contradicts": said.contradicts,
     }
 
 

@@ -16,6 +16,7 @@ from dicomnode.pipeline import Judged, Outcome, analyse, compose
 from dicomnode.series.header import Header, MalformedHeader, read_file_header
 from dicomnode.series.screening import Policy, screen
 from inference.phases import Phase
+from inference.volume import Volume
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,8 @@ def _with_progress(series: list[FolderSeries]) -> Iterator[FolderSeries]:
 
 
 LAYERS = ("stage2", "stage4", "stage8", "stage16")
+COUNTERFACTUAL = "counterfactual"
+"""Not a map of the slice but a walk away from it; made only where it is asked for by name."""
 MAPS = ("saliency", "guided-backprop", "sam", "grad-cam", "hirescam", "guided-grad-cam")
 
 
@@ -149,9 +152,36 @@ def explain_folder(
             if not isinstance(part, Part):
                 print(f"{series.series_uid}: {part.reason}", file=sys.stderr)
                 continue
-            result = explain_series(part.volume, bundle, layers or LAYERS, maps or MAPS, phase)
             place = out / series.series_uid / f"part-{part.index}"
-            for path in result.write(place):
-                print(path)
+            wanted = [name for name in maps or MAPS if name != COUNTERFACTUAL]
+            if wanted:
+                result = explain_series(part.volume, bundle, layers or LAYERS, wanted, phase)
+                _say(result.write(place))
+            if maps and COUNTERFACTUAL in maps:
+                _say(write_counterfactual(part.volume, settings, phase, place))
             written += 1
     return 0 if written else 1
+
+
+def _say(paths: Sequence[Path]) -> None:
+    for path in paths:
+        print(path)
+
+
+def write_counterfactual(volume: Volume, settings: Settings, target: Phase | None, place: Path) -> tuple[Path, ...]:
+    """What would have to change in a key slice: figures, images and one picture, or the reason why not."""
+    from dicomnode.worker import counterfactual_model, judge_with
+    from inference.counterfactual.series import counterfactual, write
+    from inference.errors import CannotJudge
+    from inference.rendering.counterfactual import write_strip
+
+    model = counterfactual_model(settings)
+    try:
+        slices = judge_with(settings.without_counterfactual(), ())(volume).key_slices
+    except CannotJudge as error:
+        print(error.reason, file=sys.stderr)
+        return ()
+    found = counterfactual(volume, model, slices, target)
+    if found.reason is not None:
+        print(found.reason, file=sys.stderr)
+    return (*write(found, place), *write_strip(found, place))

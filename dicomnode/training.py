@@ -34,9 +34,70 @@ class TrainingOrder:
     phantom_shards: int
     seed: int
     resume: bool
+    network: str | None = None
+    """Of the organ model; None for another model."""
+    generator: bool = False
+    """A generator that shows counterfactuals of the phase model that is set."""
 
 
 def train(config: Path | None, order: TrainingOrder) -> int:
+    """Trains the model that was asked for: a phase model, an organ model or a generator."""
+    if order.generator:
+        return train_counterfactuals(config, order)
+    return train_organs(order) if order.network else train_phases(config, order)
+
+
+def train_counterfactuals(config: Path | None, order: TrainingOrder) -> int:
+    """Trains a generator on phantoms and, where given, on series (their labels do not matter); writes its bundle."""
+    from inference.training.train_generator import GeneratorTraining, train_generator
+
+    settings = load(config)
+    where = device(settings.analyse.device)
+    training = GeneratorTraining.fitting_to(
+        where, hours=order.hours, seed=order.seed, phantom_shards=order.phantom_shards
+    )
+    card = train_generator(
+        order.out / "bundle",
+        order.out / "work",
+        phase_bundle(settings),
+        training,
+        own=_unlabelled(order, part_limits(settings)),
+        device=where,
+        resume=order.resume,
+        note=lambda text: print(text),
+    )
+    print(f"{card.options['steps']} steps; sample sheets: {order.out / 'work' / 'sheets'}")
+    print(f"to use it: DICOMNODE_ANALYSE_GENERATOR={order.out / 'bundle'} and DICOMNODE_RESULTS_COUNTERFACTUAL=true")
+    return 0
+
+
+def _unlabelled(order: TrainingOrder, limits: Limits) -> Iterator[Labelled]:
+    """All series that can be judged; nothing is asked of their phase."""
+    for series in series_in(order.data) if order.data is not None else ():
+        for found in load_parts(series.paths, limits=limits) if series.paths else ():
+            if isinstance(found, Part):
+                yield Labelled(str(found.headers[0].get("PatientID") or series.study_uid), found.volume, None)
+
+
+def train_organs(order: TrainingOrder) -> int:
+    """Trains an organ model on phantoms and writes its bundle. Raises ConfigurationError where series are given."""
+    from inference.training.train_segmentation import SegmentationTraining, train_segmentation
+
+    if order.data is not None:
+        raise ConfigurationError("--data: organs are learned from phantoms alone, for series have no outlines")
+    training = SegmentationTraining(
+        network=order.network or "", seed=order.seed, phantom_shards=order.phantom_shards
+    ).lasting(order.hours)
+    bundle = train_segmentation(
+        order.out / "bundle", order.out / "work", training, resume=order.resume, note=lambda text: print(text)
+    )
+    for organ, dice in bundle.card.metrics["synthetic held-out"]["dice"].items():
+        print(f"Dice {dice:.3f} on held-out phantoms (synthetic): {organ}")
+    print(f"bundle: {order.out / 'bundle'}")
+    return 0
+
+
+def train_phases(config: Path | None, order: TrainingOrder) -> int:
     """Trains a phase model on phantoms and, where given, on labelled series; writes bundle and report."""
     from inference.training.loop import Schedule
     from inference.training.train_phase import Training, train_phase

@@ -1,13 +1,18 @@
 """Findings: what is said of one acquisition, about which slices, by which model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.models import ModelCard
 from inference.phases import Phase
+
+if TYPE_CHECKING:
+    from inference.counterfactual.series import Counterfactual
+    from inference.segment import OrganMasks
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class MapScore:
 
 @dataclass(frozen=True)
 class SliceMap:
-    """One explanation map of one slice, raw, on the pixel grid of its source."""
+    """One explanation map of one slice, raw."""
 
     slice_index: int
     """Index into the volume."""
@@ -46,10 +51,17 @@ class SliceMap:
     layer: str
     target: str
     """What was explained: the phase's value."""
-    values: NDArray[np.float32]
-    """values[row, column], never negative, no scale of its own."""
+    made: NDArray[np.float32]
+    """made[row, column], never negative, no scale of its own; on the pixels of the source unless `on_source` is set."""
     scale: float
     """The value shown as full heat: one for all slices of a series, so that a slice without evidence looks cold."""
+    on_source: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = field(default=None, repr=False)
+    """Lays a map that was kept small on the pixels of its source; None where it lies there already."""
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """values[row, column] on the pixels of the source; made anew at each look where the map was kept small."""
+        return self.made if self.on_source is None else self.on_source(self.made)
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,28 @@ class OrganMeasurement:
     """The slice that shows most of it."""
     outline: tuple[tuple[float, float], ...] = ()
     """Closed polygon (column, row) on that slice; empty where none was kept."""
+
+
+@dataclass(frozen=True)
+class OrganVote:
+    """Which phase the attenuation of the organs speaks for; the phase network has no part in it."""
+
+    probabilities: Mapping[Phase, float]
+    """Sums to 1."""
+    telling: tuple[str, ...]
+    """Names of the organs it rests on, as in `OrganMeasurement.organ`, most telling first."""
+    contradicts: bool = False
+    """Whether it is sure of another phase than the network is sure of: then there is no answer."""
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that is most probable by the organs alone."""
+        return max(self.probabilities, key=lambda phase: self.probabilities[phase])
+
+    @property
+    def confidence(self) -> float:
+        """Probability of that phase, 0..1."""
+        return max(self.probabilities.values())
 
 
 @dataclass(frozen=True)
@@ -116,3 +150,14 @@ class Findings:
     disagreement: str | None = None
     """Set when header and image contradict each other: "header: contrast; image: unenhanced"."""
     organs: tuple[OrganMeasurement, ...] = field(default=())
+    """Of the organs that were found; none where the organs were not looked for."""
+    organ_vote: OrganVote | None = None
+    """None: too few organs, or they were not looked for."""
+    organ_masks: "OrganMasks | None" = field(default=None, repr=False)
+    """Where the organs are, on the slices that were segmented."""
+    organ_map: SliceMap | None = None
+    """What the segmentation network saw of the organ that told most; `target` is its name."""
+    organ_model: ModelCard | None = None
+    """The model that segmented the organs."""
+    counterfactual: "Counterfactual | None" = field(default=None, repr=False)
+    """What would have to change for the model to answer otherwise; None: not asked for."""

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,8 +19,10 @@ from torch import nn
 from inference.errors import CannotJudge
 from inference.explain import Map, explain
 from inference.explain.scores import score_maps
+from inference.explain.stack import explain_stack
 from inference.findings import Findings, MapScore, Seconds, SliceEvidence, SliceMap
 from inference.models import Bundle
+from inference.organ_findings import heard, look, organs_on_grid
 from inference.phases import (
     NO_CONTENT,
     PHASES,
@@ -31,15 +34,27 @@ from inference.phases import (
     SliceAnswers,
     aggregate,
 )
-from inference.preprocessing import Grid, Placement, channels, clean, noise_hu, place, resample, tissue_cm2, to_source
+from inference.preprocessing import (
+    FEWEST_SLICES,
+    LEAST_TISSUE_CM2,
+    Grid,
+    Placement,
+    channels,
+    clean,
+    noise_hu,
+    place,
+    resample,
+    tissue_cm2,
+    to_source,
+)
 from inference.volume import Hounsfield, Volume
+
+if TYPE_CHECKING:
+    from inference.segment import OrganMasks
 
 log = logging.getLogger(__name__)
 
 BATCH = 16
-FEWEST_SLICES = 3
-LEAST_TISSUE_CM2 = 20.0
-"""A slice with less soft tissue than this is empty: a trunk has ten times as much, also that of a child."""
 TIMING_CENTRE = 4.0
 """The network's timing output is ln(seconds) less this, so that it starts near a minute."""
 DEFAULT_LAYERS = {"sam": "stage2"}
@@ -54,11 +69,16 @@ def judge(
     device: str = "cpu",
     key_slices: int = 3,
     maps: Sequence[str] = ("sam", "grad-cam"),
+    whole_stack: bool = False,
+    organs: Bundle | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Findings:
     """What the model says of one acquisition, and why. `progress` hears (slices done, slices in all).
 
-    A device that fails is given up for the CPU. `maps` may be empty: then no explanation is made.
+    `organs` is a model that segments: its organs are measured, vote by themselves, and can withhold the answer.
+
+    A device that fails is given up for the CPU. `maps` may be empty: then no explanation is made. `whole_stack` makes
+    maps of every slice, which takes longer than all else; they are scored on the key slices.
     Raises CannotJudge when the volume is not what the model can answer for.
     """
     if len(volume) < FEWEST_SLICES:
@@ -66,8 +86,12 @@ def judge(
     answers = answer_slices(volume, bundle, device, progress)
     answer = aggregate(answers, Calibration.from_options(bundle.card.options))
     keys = choose_key_slices(answer, volume, key_slices)
-    pictures, scores = explain_slices(volume, bundle, keys, _target(answer), maps)
-    return Findings(
+    seen = None if organs is None else look(volume, organs, keys, device=device, with_map=bool(maps))
+    masks = None if seen is None else seen.masks
+    pictures, scores = explain_slices(volume, bundle, keys, _target(answer), maps, masks)
+    if whole_stack and maps:
+        pictures = explain_stack(volume, bundle, _target(answer), _layers(bundle, maps))
+    found = Findings(
         phase=answer.phase,
         confidence=answer.confidence,
         probabilities=answer.probabilities,
@@ -79,6 +103,7 @@ def judge(
         map_scores=scores,
         model=bundle.card,
     )
+    return found if seen is None else heard(found, seen)
 
 
 @dataclass(frozen=True)
@@ -134,25 +159,38 @@ def choose_key_slices(answer: SeriesAnswer, volume: Volume, count: int) -> tuple
 
 
 def explain_slices(
-    volume: Volume, bundle: Bundle, indices: Sequence[int], target: Phase, maps: Sequence[str]
+    volume: Volume,
+    bundle: Bundle,
+    indices: Sequence[int],
+    target: Phase,
+    maps: Sequence[str],
+    masks: "OrganMasks | None" = None,
 ) -> tuple[tuple[SliceMap, ...], Mapping[str, MapScore]]:
-    """Maps of some slices on the pixels of their source, each kind with one scale for all of them, and its score."""
+    """Maps of some slices on the pixels of their source, each kind with one scale for all of them, and its score.
+
+    With `masks` the score says how much of a map lies in organs that tell the phase.
+    """
     if not maps or not indices:
         return (), {}
     grid = Grid.from_options(bundle.card.options)
     prepared = _prepare([volume.upright(volume.slice(i)) for i in indices], volume, grid)
-    layers = DEFAULT_LAYERS | dict(bundle.card.options.get("layers", {}))
+    layers = _layers(bundle, maps)
     module, number = bundle.module.cpu(), PHASES.index(target)
     # Each kind of map has its own layer; asked for together they would all be made at all layers.
     found = [
-        explain(module, prepared.inputs, target=number, layers=[layers.get(m, POOLED_LAYER)], maps=[m]).get(m)
-        for m in dict.fromkeys(maps)
+        explain(module, prepared.inputs, target=number, layers=[layer], maps=[m]).get(m) for m, layer in layers.items()
     ]
-    scores = score_maps(
-        module, prepared.inputs, found, number, randomisation=bundle.card.metrics.get("randomisation", {})
-    )
+    inside = None if masks is None else organs_on_grid(masks, indices, volume, prepared.placements, grid)
+    known = bundle.card.metrics.get("randomisation", {})
+    scores = score_maps(module, prepared.inputs, found, number, randomisation=known, organs=inside)
     made = [_on_source(each, volume, prepared.placements, indices, target, grid) for each in found]
     return tuple(itertools.chain.from_iterable(made)), scores
+
+
+def _layers(bundle: Bundle, maps: Sequence[str]) -> dict[str, str]:
+    """Method -> the layer at which its map is made."""
+    named = DEFAULT_LAYERS | dict(bundle.card.options.get("layers", {}))
+    return {method: named.get(method, POOLED_LAYER) for method in maps}
 
 
 class _Network:

@@ -56,7 +56,42 @@ def _phase_classifier(options: Mapping[str, Any]) -> "nn.Module":
     return PhaseClassifier(len(options["windows"]), int(options["width"]), tuple(options["blocks"]))
 
 
-NETWORKS: dict[str, Callable[[Mapping[str, Any]], "nn.Module"]] = {"phase-classifier": _phase_classifier}
+def _double_unet(options: Mapping[str, Any]) -> "nn.Module":
+    from inference.networks.double_unet import DoubleUNet
+
+    return DoubleUNet(*_shape_of_segmentation(options), mask=options.get("mask", "second"))
+
+
+def _r2unet(options: Mapping[str, Any]) -> "nn.Module":
+    from inference.networks.r2unet import R2UNet
+
+    return R2UNet(*_shape_of_segmentation(options))
+
+
+def _mcgunet(options: Mapping[str, Any]) -> "nn.Module":
+    from inference.networks.mcgunet import MCGUNet
+
+    return MCGUNet(*_shape_of_segmentation(options), bidirectional=bool(options.get("bidirectional", True)))
+
+
+def _counterfactual(options: Mapping[str, Any]) -> "nn.Module":
+    from inference.networks.inverter import counterfactual_network
+
+    return counterfactual_network(options)
+
+
+def _shape_of_segmentation(options: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Channels in, classes out (background is one), width."""
+    return len(options["windows"]), len(options["organs"]) + 1, int(options["width"])
+
+
+NETWORKS: dict[str, Callable[[Mapping[str, Any]], "nn.Module"]] = {
+    "phase-classifier": _phase_classifier,
+    "double-unet": _double_unet,
+    "r2unet": _r2unet,
+    "mcgunet": _mcgunet,
+    "counterfactual": _counterfactual,
+}
 """Network name -> constructor from a card's options. Torch is imported only once a network is built."""
 
 
@@ -91,7 +126,7 @@ def save_bundle(folder: Path, card: ModelCard, module: "nn.Module") -> ModelCard
     """
     from safetensors.torch import save
 
-    encoded = save({name: _half(value) for name, value in module.state_dict().items()})
+    encoded = save({name: stored(value) for name, value in module.state_dict().items()})
     card = replace(card, weights_sha256=hashlib.sha256(encoded).hexdigest())
     fresh, stale = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     for leftover in (fresh, stale):
@@ -106,10 +141,11 @@ def save_bundle(folder: Path, card: ModelCard, module: "nn.Module") -> ModelCard
     return card
 
 
-def _half(value: Any) -> Any:
-    """Half precision for what is stored; counters stay as they are."""
+def stored(value: Any) -> Any:
+    """A tensor as a bundle keeps it: half precision; counters stay as they are, and so does what half cannot hold."""
     value = value.detach().cpu().contiguous()
-    return value.half() if value.is_floating_point() else value
+    halved = value.half() if value.is_floating_point() else value
+    return halved if bool(halved.isfinite().all()) else value
 
 
 def _weights(folder: Path, card: ModelCard) -> bytes:

@@ -17,6 +17,10 @@ from inference.volume import Hounsfield
 AIR_HU = -1000.0
 LOWEST_HU, HIGHEST_HU = -1024.0, 3071.0
 SOFT_TISSUE_HU = (-150.0, 300.0)
+FEWEST_SLICES = 3
+"""A volume with fewer slices is not judged."""
+LEAST_TISSUE_CM2 = 20.0
+"""A slice with less soft tissue than this is empty: a trunk has ten times as much, also that of a child."""
 Window = tuple[float, float]
 
 

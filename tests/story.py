@@ -9,9 +9,9 @@ from random import Random
 from pydicom import dcmread
 
 from dicomnode import pipeline
+from dicomnode.holding import Hold, WorkPolicy
 from dicomnode.reception import Refused
 from dicomnode.results import ResultContext, ResultOptions
-from dicomnode.holding import Hold, WorkPolicy
 from dicomnode.roles import Assembler, Courier, Worker
 from dicomnode.series.assembly import Rules
 from dicomnode.series.header import read_file_meta

@@ -18,10 +18,11 @@ PACKAGES = ("dicomnode", "inference", "storage")
 
 MAY_IMPORT = {
     "dicomnode.errors": {"dicomnode.errors", "inference.errors"},
+    "dicomnode.identity": {"dicomnode.identity"},
     "dicomnode.config": {"dicomnode.config", "dicomnode.errors"},
-    "dicomnode.network": {"dicomnode.network", "dicomnode.errors"},
-    "dicomnode.series": {"dicomnode.series", "dicomnode.errors", "inference"},
-    "dicomnode.results": {"dicomnode.results", "dicomnode.errors", "inference"},
+    "dicomnode.network": {"dicomnode.network", "dicomnode.errors", "dicomnode.identity"},
+    "dicomnode.series": {"dicomnode.series", "dicomnode.errors", "dicomnode.identity", "inference"},
+    "dicomnode.results": {"dicomnode.results", "dicomnode.errors", "dicomnode.identity", "inference"},
     "dicomnode.web": {"dicomnode.web", "dicomnode.errors", "storage"},
     "dicomnode.reception": {"dicomnode.reception", "dicomnode.errors", "dicomnode.series", "storage"},
     "dicomnode.pipeline": {

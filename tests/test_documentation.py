@@ -81,7 +81,8 @@ def test_nothing_names_a_machine_or_a_registry() -> None:
 
 def test_the_conformance_statement_names_what_the_listener_takes() -> None:
     """Every transfer syntax and CT class that is accepted, and none that is not."""
-    from dicomnode.network.contexts import CT_CLASSES, TRANSFER_SYNTAXES
+    from dicomnode.identity import CT_CLASSES
+    from dicomnode.network.contexts import TRANSFER_SYNTAXES
 
     text = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")
     named = set(re.findall(r"1\.2\.840\.10008[.0-9]*[0-9]", text))

@@ -4,9 +4,13 @@ options        what is asked of a result, and what comes out
 objects        findings -> all objects of one part, checked by the gate
 capture        pictures -> Secondary Capture
 report         findings -> Structured Report; reading turns it back, with pydicom alone
-conformance    the gate: no object leaves that it refuses
+organs         measured organs in the report; segmentation makes them segments
+conformance    the gate: no object leaves that breaks one of `rules`
 normalise      the clean copy of a source header that results inherit from
+setting        what all objects of one part have in common
 envelope       what every object shares; how the node knows its own
+content        content items of a report
+wording        words for people, by language; german: the reasons that the code makes in English
 codes, uids    every coded concept; deterministic names
 """
 

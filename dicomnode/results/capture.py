@@ -14,18 +14,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicomnode.results import codes
-from dicomnode.results.envelope import (
-    Setting,
-    Source,
-    code_item,
-    date_of,
-    encode,
-    envelope,
-    reference,
-    series_uid,
-    time_of,
-)
+from dicomnode.results.envelope import code_item, encode, envelope, reference
 from dicomnode.results.options import ResultObject
+from dicomnode.results.setting import Setting, Source, date_of, series_uid, time_of
 from dicomnode.results.wording import Words, method_name
 from inference.findings import Findings
 from inference.rendering.caption import Caption
@@ -36,6 +27,8 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MULTI_FRAME_TRUE_COLOR = "1.2.840.10008.5.1.4.1.1.7.4"
 
 Picture = NDArray[np.uint8]
+Shown = tuple[int, str]
+"""Slice index and method."""
 Drawn = tuple[Source, str, SlicePicture]
 """Source slice, method and picture."""
 
@@ -49,44 +42,58 @@ class Pictures(Protocol):
         self, findings: Findings, volume: Volume, slice_index: int, method: str, caption: Caption
     ) -> SlicePicture: ...
 
+    def organ_page(self, findings: Findings, volume: Volume, caption: Caption) -> Picture: ...
+
+
+ORGAN_PAGE = 99_999
+"""Index of the organs' page: the last instance, whatever the number of pictures before it."""
+
 
 def compose(findings: Findings, volume: Volume, setting: Setting, pictures: Pictures) -> Iterator[ResultObject]:
-    """The summary page, then the key slices with each of their maps, most telling slice first."""
+    """The summary page, the key slices with each of their maps, most telling slice first, then the organs' page."""
     caption = caption_of(setting)
     yield encode(_page(pictures.summary(findings, volume, caption), setting), "capture")
+    yield from _key_slices(findings, volume, setting, pictures, caption)
+    if findings.organs and findings.organ_masks is not None:
+        yield encode(_page(pictures.organ_page(findings, volume, caption), setting, ORGAN_PAGE), "capture")
+
+
+def _key_slices(
+    findings: Findings, volume: Volume, setting: Setting, pictures: Pictures, caption: Caption
+) -> Iterator[ResultObject]:
     shown = shown_maps(findings, setting)
-    drawn = [
-        (setting.sources[index], method, pictures.key_slice(findings, volume, index, method, caption))
-        for index, method in shown
-    ]
+
+    def draw(index: int, method: str) -> Drawn:
+        return setting.sources[index], method, pictures.key_slice(findings, volume, index, method, caption)
+
     if setting.options.capture == "multi-frame":
-        for number, together in enumerate(_stacks(drawn, setting), start=1):
-            yield encode(_stack(together, setting, number), "capture")
+        for number, together in enumerate(_stacks(shown, setting), start=1):
+            yield encode(_stack([draw(*one) for one in together], setting, number), "capture")
         return
-    for number, (source, method, picture) in enumerate(drawn, start=1):
-        yield encode(_slice(picture, source, method, setting, number), "capture")
+    for number, one in enumerate(shown, start=1):
+        yield encode(_slice(draw(*one), setting, number), "capture")
 
 
-def _stacks(drawn: Sequence[Drawn], setting: Setting) -> list[list[Drawn]]:
+def _stacks(shown: Sequence[Shown], setting: Setting) -> list[list[Shown]]:
     """What goes into one multi-frame instance: all key slices, or the whole stack of one method."""
     if not setting.options.whole_stack:
-        return [list(drawn)] if drawn else []
-    return [[d for d in drawn if d[1] == method] for method in dict.fromkeys(method for _, method, _ in drawn)]
+        return [list(shown)] if shown else []
+    return [[one for one in shown if one[1] == method] for method in dict.fromkeys(method for _, method in shown)]
 
 
 def caption_of(setting: Setting) -> Caption:
     """What pictures say of series and moment."""
     number = setting.study.get("SeriesNumber")
     description = " ".join(
-        part for part in (str(setting.study.get("SeriesDescription") or ""), setting.context.part_label) if part
+        part for part in (str(setting.study.get("SeriesDescription") or ""), setting.part_label) if part
     )
     return Caption(
         "" if number is None else str(number), description, setting.context.made_at, setting.options.language
     )
 
 
-def shown_maps(findings: Findings, setting: Setting) -> list[tuple[int, str]]:
-    """(slice index, method) of each picture: key slices, or every slice with a map in the order of the volume."""
+def shown_maps(findings: Findings, setting: Setting) -> list[Shown]:
+    """What each picture shows: key slices, or every slice with a map in the order of the volume."""
     present = dict.fromkeys((m.slice_index, m.method) for m in findings.maps)
     methods = list(dict.fromkeys(m.method for m in findings.maps))
     if setting.options.whole_stack:
@@ -96,22 +103,23 @@ def shown_maps(findings: Findings, setting: Setting) -> list[tuple[int, str]]:
     return [(index, method) for method in methods for index in slices if (index, method) in present]
 
 
-def _page(picture: Picture, setting: Setting) -> Dataset:
-    dataset = _image(setting, SECONDARY_CAPTURE, 0, picture[None])
+def _page(picture: Picture, setting: Setting, index: int = 0) -> Dataset:
+    dataset = rgb_image(setting, SECONDARY_CAPTURE, index, picture[None])
     words = Words(setting.options.language)
-    dataset.DerivationDescription = words.summary_page
+    dataset.DerivationDescription = words.organ_page if index == ORGAN_PAGE else words.summary_page
     dataset.PatientOrientation = ""
-    _refer(dataset, list(setting.sources[:1]))
+    refer_to(dataset, list(setting.sources[:1]))
     return dataset
 
 
-def _slice(picture: SlicePicture, source: Source, method: str, setting: Setting, number: int) -> Dataset:
-    dataset = _image(setting, SECONDARY_CAPTURE, number, picture.pixels[None])
+def _slice(drawn: Drawn, setting: Setting, number: int) -> Dataset:
+    source, method, picture = drawn
+    dataset = rgb_image(setting, SECONDARY_CAPTURE, number, picture.pixels[None])
     words = Words(setting.options.language)
     dataset.DerivationDescription = words.map_of(method, _where(source, setting))
     _stand_apart(dataset, method, setting)
     dataset.PatientOrientation = ""
-    _refer(dataset, [source])
+    refer_to(dataset, [source])
     spacing = scaled_spacing(source, picture.scale)
     if spacing is not None:
         dataset.PixelSpacing = spacing
@@ -126,11 +134,12 @@ def _slice(picture: SlicePicture, source: Source, method: str, setting: Setting,
 def _stack(drawn: Sequence[Drawn], setting: Setting, number: int) -> Dataset:
     """All key slices as one Multi-frame True Color Secondary Capture, PS3.3 A.8.5."""
     pixels = np.stack([picture.pixels for _, _, picture in drawn])
-    dataset = _image(setting, MULTI_FRAME_TRUE_COLOR, number, pixels)
+    dataset = rgb_image(setting, MULTI_FRAME_TRUE_COLOR, number, pixels)
     words = Words(setting.options.language)
     dataset.DerivationDescription = words.maps_of(list(dict.fromkeys(method for _, method, _ in drawn)))
     dataset.PatientOrientation = ""
-    _refer(dataset, list({source.header.SOPInstanceUID + str(source.frame): source for source, _, _ in drawn}.values()))
+    shown = {source.header.SOPInstanceUID + str(source.frame): source for source, _, _ in drawn}
+    refer_to(dataset, list(shown.values()))
     _stand_apart(dataset, drawn[0][1], setting)
     dataset.NumberOfFrames = len(drawn)
     dataset.BurnedInAnnotation = "YES"
@@ -172,9 +181,11 @@ def _functional_groups(source: Source, scale: int) -> Dataset | None:
     return item
 
 
-def _image(setting: Setting, sop_class_uid: str, index: int, pixels: NDArray[np.uint8]) -> Dataset:
+def rgb_image(
+    setting: Setting, sop_class_uid: str, index: int, pixels: NDArray[np.uint8], kind: str = "capture"
+) -> Dataset:
     """An RGB Secondary Capture of pixels[frame, row, column, 3] with all but its geometry."""
-    dataset = envelope(setting, "capture", sop_class_uid, "OT", index)
+    dataset = envelope(setting, kind, sop_class_uid, "OT", index)
     dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.ConversionType = "WSD"
     dataset.DateOfSecondaryCapture, dataset.TimeOfSecondaryCapture = date_of(setting), time_of(setting)
@@ -202,7 +213,7 @@ def _inherit_loss(dataset: Dataset, setting: Setting) -> None:
                 dataset.add(setting.study[keyword])
 
 
-def _refer(dataset: Dataset, sources: Sequence[Source]) -> None:
+def refer_to(dataset: Dataset, sources: Sequence[Source]) -> None:
     """Source Image Sequence with its purpose, CID 7202."""
     items = []
     for source in sources:

@@ -124,6 +124,7 @@ HEADER_PHASE = Concept("HEADER_PHASE", OWN_SCHEME, "Phase, says the header", "Ph
 HEADER_EVIDENCE = Concept("HEADER_EVIDENCE", OWN_SCHEME, "Evidence in the header", "Beleg im Header")
 DISAGREEMENT = Concept("DISAGREEMENT", OWN_SCHEME, "Header and image disagree", "Header und Bild widersprechen sich")
 REASON = Concept("REASON", OWN_SCHEME, "Reason", "Grund")
+ORGAN_VOTE = Concept("ORGAN_VOTE", OWN_SCHEME, "Evidence of the organs", "Beleg der Organe")
 INTENDED_USE = Concept("INTENDED_USE", OWN_SCHEME, "Intended use", "Verwendungszweck")
 YES = Concept("373066001", "SCT", "Yes", "Ja")
 NO = Concept("373067005", "SCT", "No", "Nein")
@@ -131,6 +132,8 @@ NO = Concept("373067005", "SCT", "No", "Nein")
 # Structure: TID 1500, 1410, 2000, 1204, 1001, 1004, 4019, 4108.
 IMAGING_MEASUREMENT_REPORT = Concept("126000", "DCM", "Imaging Measurement Report")
 DIAGNOSTIC_REPORT = Concept("18748-4", "LN", "Diagnostic Imaging Report")
+IMAGE_LIBRARY = Concept("111028", "DCM", "Image Library")  # TID 1600
+IMAGE_LIBRARY_GROUP = Concept("126200", "DCM", "Image Library Group")
 IMAGING_MEASUREMENTS = Concept("126010", "DCM", "Imaging Measurements")
 MEASUREMENT_GROUP = Concept("125007", "DCM", "Measurement Group")
 TRACKING_IDENTIFIER = Concept("112039", "DCM", "Tracking Identifier")
@@ -139,6 +142,8 @@ FINDINGS = Concept("121070", "DCM", "Findings")
 FINDING = Concept("121071", "DCM", "Finding")
 FINDING_SITE = Concept("363698007", "SCT", "Finding Site")
 IMAGE_REGION = Concept("111030", "DCM", "Image Region")
+REFERENCED_SEGMENT = Concept("121191", "DCM", "Referenced Segment")  # TID 1411
+SOURCE_SERIES_FOR_SEGMENTATION = Concept("121232", "DCM", "Source series for segmentation")
 SOURCE = Concept("260753009", "SCT", "Source")
 SOURCE_OF_MEASUREMENT = Concept("121112", "DCM", "Source of Measurement")
 PROCEDURE_REPORTED = Concept("121058", "DCM", "Procedure reported")
@@ -177,7 +182,11 @@ SOURCE_IMAGE = Concept("121322", "DCM", "Source image for image processing opera
 OF_INTEREST = Concept("113000", "DCM", "Of Interest")
 KEY_OBJECT_DESCRIPTION = Concept("113012", "DCM", "Key Object Description")
 CALCULATION = Concept("112187", "DCM", "Unspecified method of calculation")
+SYNTHETIC = Concept(
+    "SYNTHETIC", OWN_SCHEME, "Synthetic image, not the patient", "Synthetisches Bild, nicht der Patient"
+)
 SEGMENTATION = Concept("113076", "DCM", "Segmentation")
+BACKGROUND = Concept("125040", "DCM", "Background")
 ANATOMICAL_STRUCTURE = Concept("91723000", "SCT", "Anatomical Structure")
 QUANTITY = Concept("246205007", "SCT", "Quantity")
 
@@ -194,6 +203,7 @@ ORGANS: Mapping[str, Concept] = {
     "inferior vena cava": Concept("64131007", "SCT", "Inferior vena cava", "Vena cava inferior"),
     "internal carotid artery": Concept("86117002", "SCT", "Internal carotid artery", "Arteria carotis interna"),
     "kidney": Concept("64033007", "SCT", "Kidney", "Niere"),
+    "renal cortex": Concept("50403003", "SCT", "Renal cortex", "Nierenrinde"),
     "liver": Concept("10200004", "SCT", "Liver", "Leber"),
     "pancreas": Concept("15776009", "SCT", "Pancreas", "Pankreas"),
     "portal vein": Concept("32764006", "SCT", "Portal vein", "Pfortader"),
@@ -212,8 +222,9 @@ ORGANS: Mapping[str, Concept] = {
 _ORGAN_SYNONYMS = {
     "bladder": "urinary bladder",
     "bowel": "small intestine",
-    "kidney cortex": "kidney",
+    "kidney cortex": "renal cortex",
     "kidney medulla": "kidney",
+    "renal medulla": "kidney",
     "kidneys": "kidney",
     "left heart": "heart",
     "left kidney": "kidney",

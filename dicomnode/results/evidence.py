@@ -8,41 +8,60 @@ from collections.abc import Iterable, Iterator
 
 from pydicom.dataset import Dataset
 
-from dicomnode.results.envelope import Setting, Source, reference
-from dicomnode.results.options import InstanceReference
+from dicomnode.results.envelope import reference
+from dicomnode.results.options import InstanceReference, ResultObject
+from dicomnode.results.setting import Setting, Source
 
 
-def evidence(sources: Iterable[Source], setting: Setting) -> list[Dataset]:
-    """Current Requested Procedure Evidence over source slices; empty where there are none."""
-    by_series: dict[str, dict[str, Source]] = {}
-    for source in sources:
-        by_series.setdefault(str(source.header.SeriesInstanceUID), {})[source.sop_instance_uid] = source
+def evidence(instances: Iterable[InstanceReference]) -> list[Dataset]:
+    """Current Requested Procedure Evidence over instances of one study; empty where there are none."""
+    by_series: dict[str, dict[str, InstanceReference]] = {}
+    study_uid = ""
+    for one in instances:
+        study_uid = one.study_uid
+        by_series.setdefault(one.series_uid, {})[one.sop_instance_uid] = one
     if not by_series:
         return []
     item = Dataset()
-    item.StudyInstanceUID = setting.study.StudyInstanceUID
-    item.ReferencedSeriesSequence = []
-    for series_uid, listed in by_series.items():
-        series = Dataset()
-        series.SeriesInstanceUID = series_uid
-        series.ReferencedSOPSequence = [reference(s.sop_class_uid, s.sop_instance_uid) for s in listed.values()]
-        item.ReferencedSeriesSequence.append(series)
+    item.StudyInstanceUID = study_uid
+    item.ReferencedSeriesSequence = [_series(uid, listed.values()) for uid, listed in by_series.items()]
     return [item]
 
 
-def evidence_in(content: Dataset, setting: Setting) -> list[Dataset]:
-    """Evidence for all source slices that a content tree refers to."""
-    known = {source.sop_instance_uid: source for source in setting.sources}
-    return evidence((known[uid] for uid in _referenced(content)), setting)
+def evidence_in(content: Dataset, setting: Setting, *made: ResultObject | None) -> list[Dataset]:
+    """Evidence for all source slices that a content tree refers to, and for those of `made` to which it does."""
+    slices = {source.sop_instance_uid: source for source in setting.sources}
+    objects = {one.sop_instance_uid: one for one in made if one is not None}
+    uids = dict.fromkeys(_referenced(content))
+    return evidence(
+        of_object(objects[uid], setting) if uid in objects else of_slice(slices[uid], setting) for uid in uids
+    )
+
+
+def of_slice(source: Source, setting: Setting) -> InstanceReference:
+    """The instance that holds a source slice."""
+    series_uid = str(source.header.SeriesInstanceUID)
+    return InstanceReference(_study(setting), series_uid, source.sop_class_uid, source.sop_instance_uid)
+
+
+def of_object(made: ResultObject, setting: Setting) -> InstanceReference:
+    """An object of this result."""
+    return InstanceReference(_study(setting), made.series_uid, made.sop_class_uid, made.sop_instance_uid)
 
 
 def predecessor(earlier: InstanceReference) -> Dataset:
     """An item of Predecessor Documents: the report that this one supersedes."""
-    series, item = Dataset(), Dataset()
-    series.SeriesInstanceUID = earlier.series_uid
-    series.ReferencedSOPSequence = [reference(earlier.sop_class_uid, earlier.sop_instance_uid)]
-    item.StudyInstanceUID = earlier.study_uid
-    item.ReferencedSeriesSequence = [series]
+    return evidence([earlier])[0]
+
+
+def _study(setting: Setting) -> str:
+    return str(setting.study.StudyInstanceUID)
+
+
+def _series(uid: str, instances: Iterable[InstanceReference]) -> Dataset:
+    item = Dataset()
+    item.SeriesInstanceUID = uid
+    item.ReferencedSOPSequence = [reference(one.sop_class_uid, one.sop_instance_uid) for one in instances]
     return item
 
 

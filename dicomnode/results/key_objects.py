@@ -3,9 +3,10 @@
 from pydicom.dataset import Dataset
 
 from dicomnode.results import codes
-from dicomnode.results.envelope import Setting, Source, code_item, encode, envelope, reference
-from dicomnode.results.evidence import evidence
+from dicomnode.results.envelope import code_item, encode, envelope, reference
+from dicomnode.results.evidence import evidence, of_slice
 from dicomnode.results.options import ResultObject
+from dicomnode.results.setting import Setting, Source
 from dicomnode.results.wording import Words
 from inference.findings import Findings
 
@@ -21,7 +22,7 @@ def compose(findings: Findings, setting: Setting) -> list[ResultObject]:
 def _selection(sources: list[Source], setting: Setting) -> Dataset:
     dataset = envelope(setting, "key objects", KEY_OBJECT_SELECTION, "KO")
     dataset.ReferencedPerformedProcedureStepSequence = []
-    dataset.CurrentRequestedProcedureEvidenceSequence = evidence(sources, setting)
+    dataset.CurrentRequestedProcedureEvidenceSequence = evidence(of_slice(source, setting) for source in sources)
     dataset.ValueType, dataset.ContinuityOfContent = "CONTAINER", "SEPARATE"
     dataset.ConceptNameCodeSequence = [code_item(codes.OF_INTEREST)]
     template = Dataset()

@@ -7,7 +7,8 @@ from pydicom.dataset import Dataset
 
 from dicomnode.results import codes, uids
 from dicomnode.results.codes import Concept
-from dicomnode.results.envelope import Setting, Source, code_item, device_uid, envelope, reference
+from dicomnode.results.envelope import code_item, envelope, reference
+from dicomnode.results.setting import Setting, Source, device_uid
 
 _PLANE_POSITION_SEQUENCE = 0x00209113
 _IMAGE_POSITION = 0x00200032
@@ -58,6 +59,7 @@ def derive(dataset: Dataset, frames: Sequence[Frame], method: Concept) -> None:
     for group, frame in zip(dataset.PerFrameFunctionalGroupsSequence, frames, strict=True):
         origin = reference(frame.source.sop_class_uid, frame.source.sop_instance_uid, frame.source.frame)
         origin.PurposeOfReferenceCodeSequence = [code_item(codes.SOURCE_IMAGE)]
+        origin.SpatialLocationsPreserved = "YES"
         derivation = Dataset()
         derivation.SourceImageSequence = [origin]
         derivation.DerivationCodeSequence = [code_item(method)]

@@ -6,8 +6,8 @@ from pydicom.dataset import Dataset
 
 from dicomnode.results import capture, conformance, report
 from dicomnode.results.capture import Pictures
-from dicomnode.results.envelope import Setting, open_setting
 from dicomnode.results.options import ResultContext, ResultObject, ResultOptions
+from dicomnode.results.setting import Setting, open_setting
 from dicomnode.results.wording import Words
 from inference.findings import Findings
 from inference.volume import Volume
@@ -27,11 +27,15 @@ def compose(
     The same arguments make the same bytes. Raises Fail when the gate refuses an object: then none is returned.
     """
     words = Words(options.language)
-    setting = open_setting(headers, options, context, findings.model, words.answer(findings), words.flag(findings))
+    said = words.answer(findings), words.flag(findings)
+    setting = open_setting(headers, options, context, findings.model, *said, findings.organ_model)
     drawn = pictures or _drawn_here()
+    shown = list(capture.compose(findings, volume, setting, drawn))
+    segments = _segments(findings, setting)
     made = [
-        *capture.compose(findings, volume, setting, drawn),
-        report.compose(findings, volume, setting),
+        *shown,
+        report.compose(findings, volume, setting, shown[0], *segments),
+        *segments,
         *_optional(findings, volume, setting, drawn),
     ]
     conformance.require(made, headers)
@@ -53,6 +57,15 @@ def compose_declined(
     return made
 
 
+def _segments(findings: Findings, setting: Setting) -> list[ResultObject]:
+    """The Segmentation of the organs where it is asked for and there is one to make; the report refers to it."""
+    if not setting.options.segmentation:
+        return []
+    from dicomnode.results import segmentation
+
+    return segmentation.compose(findings, setting)
+
+
 def _optional(findings: Findings, volume: Volume, setting: Setting, pictures: Pictures) -> Iterator[ResultObject]:
     """The kinds that are off by default; each module is loaded only where it is asked for."""
     options = setting.options
@@ -60,10 +73,6 @@ def _optional(findings: Findings, volume: Volume, setting: Setting, pictures: Pi
         from dicomnode.results import parametric_map
 
         yield from parametric_map.compose(findings, setting)
-    if options.segmentation:
-        from dicomnode.results import segmentation
-
-        yield from segmentation.compose(findings, setting)
     if options.key_object_selection:
         from dicomnode.results import key_objects
 
@@ -76,6 +85,10 @@ def _optional(findings: Findings, volume: Volume, setting: Setting, pictures: Pi
         from dicomnode.results import pdf
 
         yield pdf.compose(pictures.summary(findings, volume, capture.caption_of(setting)), setting)
+    if options.counterfactual and findings.counterfactual is not None:
+        from dicomnode.results import counterfactual
+
+        yield from counterfactual.compose(findings.counterfactual, setting)
 
 
 def _drawn_here() -> Pictures:

@@ -4,9 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-MANUFACTURER = "dicomnode"
-"""Manufacturer (0008,0070) of every object made here; `series.screening` knows the node's own objects by it."""
-
 
 @dataclass(frozen=True)
 class ResultOptions:
@@ -25,13 +22,17 @@ class ResultOptions:
     parametric_map: bool = False
     """The raw maps as Parametric Map Storage, one object a method."""
     segmentation: bool = False
-    """The outlines of the measured organs as Segmentation Storage."""
+    """The measured organs as Segmentation; their groups in the report then refer to its segments (TID 1411)."""
+    segmentation_kind: Literal["binary", "label map"] = "binary"
+    """Segmentation Storage, which viewers read, or Label Map Segmentation Storage, for archives that take it."""
     key_object_selection: bool = False
     """A Key Object Selection Document that points at the key slices of the source."""
     presentation_state: bool = False
     """A Grayscale Softcopy Presentation State: window of the phase, regions and answer drawn on the key slices."""
     pdf: bool = False
     """The summary page as Encapsulated PDF."""
+    counterfactual: bool = False
+    """A cine of synthetic images: what would have to change for the model to answer otherwise."""
     declined_report: bool = False
     """A report with the reason for a series that was not judged, so that silence need not be interpreted."""
 
@@ -42,6 +43,8 @@ class ResultOptions:
             raise ValueError(f"sr_class: {self.sr_class!r}")
         if self.language not in ("en", "de"):
             raise ValueError(f"language: {self.language!r}")
+        if self.segmentation_kind not in ("binary", "label map"):
+            raise ValueError(f"segmentation_kind: {self.segmentation_kind!r}")
         if self.key_slices < 0:
             raise ValueError(f"key_slices: {self.key_slices}")
 

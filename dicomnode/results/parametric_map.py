@@ -1,7 +1,8 @@
 """Parametric Map: the raw maps as numbers, one object a method, for who wants to compute with them (PS3.3 A.75).
 
-OHIF lays it over the CT as heat; most viewers show nothing. Without a frame of reference none is made: the IOD requires
-one, and a map that does not know where it lies is of no use.
+It holds the key slices, also where every slice has a map: OHIF 3.12 would lay the frames of a complete one on the wrong
+slices (docs/viewers.md). Without a frame of reference none is made: the IOD requires one, and a map that does not know
+where it lies is of no use.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,10 +10,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from pydicom.dataset import Dataset
 
+from dicomnode.identity import MANUFACTURER
 from dicomnode.results import codes
-from dicomnode.results.envelope import Setting, code_item, encode, series_uid
+from dicomnode.results.envelope import code_item, encode
 from dicomnode.results.multiframe import Frame, derive, has_geometry, multiframe
-from dicomnode.results.options import MANUFACTURER, ResultObject
+from dicomnode.results.options import ResultObject
+from dicomnode.results.setting import Setting, series_uid
 from dicomnode.results.wording import Words, method_name
 from inference.findings import Findings, SliceMap
 
@@ -22,9 +25,10 @@ PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 def compose(findings: Findings, setting: Setting) -> Iterator[ResultObject]:
     """One Parametric Map a method, its frames in the order of the volume."""
     for index, method in enumerate(dict.fromkeys(m.method for m in findings.maps)):
-        maps = sorted((m for m in findings.maps if m.method == method), key=lambda m: m.slice_index)
-        maps = [m for m in maps if has_geometry(setting.sources[m.slice_index])]
+        shown = [m for m in findings.maps if m.method == method and m.slice_index in findings.key_slices]
+        maps = [m for m in shown if has_geometry(setting.sources[m.slice_index])]
         if maps:
+            maps.sort(key=lambda m: m.slice_index)
             yield encode(_map(maps, index, setting), "parametric map")
 
 
@@ -59,7 +63,7 @@ def _write_mapping(shared: Dataset, one: SliceMap, peak: float, dataset: Dataset
     window.WindowCenter, window.WindowWidth = f"{scale / 2:.8g}", f"{scale:.8g}"
     window.VOILUTFunction = "LINEAR_EXACT"
     kind.FrameType = dataset.ImageType
-    mapping.LUTExplanation = f"{method_name(one.method)} map"[:64]
+    mapping.LUTExplanation = dataset.ContentDescription
     mapping.LUTLabel = method_name(one.method)[:16]
     mapping.DoubleFloatRealWorldValueFirstValueMapped = 0.0
     mapping.DoubleFloatRealWorldValueLastValueMapped = max(peak, scale)

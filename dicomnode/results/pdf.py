@@ -4,9 +4,11 @@ from io import BytesIO
 
 from pydicom.dataset import Dataset
 
+from dicomnode.identity import MANUFACTURER
 from dicomnode.results.capture import Picture
-from dicomnode.results.envelope import Setting, encode, envelope, made_at, reference
-from dicomnode.results.options import MANUFACTURER, ResultObject
+from dicomnode.results.envelope import encode, envelope, reference
+from dicomnode.results.options import ResultObject
+from dicomnode.results.setting import Setting, made_at
 
 ENCAPSULATED_PDF = "1.2.840.10008.5.1.4.1.1.104.1"
 _DOTS_PER_INCH = 120

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
+from dicomnode.identity import MANUFACTURER
 from dicomnode.results import regions
-from dicomnode.results.envelope import Setting, Source, date_of, encode, envelope, reference, time_of
-from dicomnode.results.options import MANUFACTURER, ResultObject
+from dicomnode.results.envelope import encode, envelope, reference
+from dicomnode.results.options import ResultObject
+from dicomnode.results.setting import Setting, Source, date_of, time_of
 from dicomnode.results.wording import Words
 from inference.findings import Findings
 from inference.volume import Volume

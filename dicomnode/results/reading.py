@@ -29,9 +29,12 @@ class ReportedOrgan:
     mean_hu: float
     deviation_hu: float
     volume_ml: float
-    slice: SliceReference
+    slice: SliceReference | None
+    """The slice of the outline; None where the report refers to a segment."""
     outline: tuple[tuple[float, float], ...]
-    """Closed polygon (column, row)."""
+    """Closed polygon (column, row); empty where the report refers to a segment."""
+    segment: tuple[str, int] | None = None
+    """SOP Instance UID of the Segmentation, and the number in it; None where the report draws an outline."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,14 @@ class ReportedFindings:
     seconds: Seconds | None
     reason: str | None
     key_slices: tuple[SliceReference, ...]
+    summary_page: str | None
+    """SOP Instance UID of the Secondary Capture that shows the answer; its series holds the other pictures."""
     map_scores: Mapping[str, MapScore]
     organs: tuple[ReportedOrgan, ...]
     header: HeaderOpinion | None
     disagreement: str | None
+    organ_vote: str | None
+    """What the organs speak for, in words; None where they had no vote."""
     model_name: str
     model_version: str
     weights_sha256: str
@@ -68,10 +75,12 @@ def read(report: Dataset) -> ReportedFindings:
         seconds=_seconds(series),
         reason=reason,
         key_slices=tuple(_slice(g) for g in groups if g is series or _finding(g) == codes.KEY_SLICE.key),
+        summary_page=next(_pictures(report), None),
         map_scores={_one_text(g, codes.ALGORITHM_NAME): _score(g) for g in groups if _holds(g, codes.DELETION)},
         organs=tuple(_organ(g) for g in groups if _holds(g, codes.MEDIAN_HU)),
         header=header,
         disagreement=disagreement,
+        organ_vote=_organ_vote(report),
         model_name=_one_text(series, codes.ALGORITHM_NAME),
         model_version=_one_text(series, codes.ALGORITHM_VERSION),
         weights_sha256=_one_text(series, codes.ALGORITHM_PARAMETERS).removeprefix("weights sha256 "),
@@ -97,6 +106,14 @@ def _named(item: Dataset, name: Concept) -> Iterator[Dataset]:
 def _groups(report: Dataset) -> Iterator[Dataset]:
     for container in _named(report, codes.IMAGING_MEASUREMENTS):
         yield from _named(container, codes.MEASUREMENT_GROUP)
+
+
+def _pictures(report: Dataset) -> Iterator[str]:
+    """What the Image Library lists, TID 1600."""
+    for library in _named(report, codes.IMAGE_LIBRARY):
+        for group in _named(library, codes.IMAGE_LIBRARY_GROUP):
+            images = (item for item in group.ContentSequence if item.ValueType == "IMAGE")
+            yield from (str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for item in images)
 
 
 def _finding(group: Dataset) -> tuple[str, str]:
@@ -163,16 +180,31 @@ def _score(group: Dataset) -> MapScore:
 
 
 def _organ(group: Dataset) -> ReportedOrgan:
-    data = [float(value) for value in next(_named(group, codes.IMAGE_REGION)).GraphicData]
+    region = next(_named(group, codes.IMAGE_REGION), None)
+    data = [] if region is None else [float(value) for value in region.GraphicData]
     return ReportedOrgan(
         organ=_one_text(group, codes.TRACKING_IDENTIFIER),
         median_hu=_required(group, codes.MEDIAN_HU),
         mean_hu=_required(group, codes.MEAN_HU),
         deviation_hu=_required(group, codes.DEVIATION_HU),
         volume_ml=_required(group, codes.VOLUME),
-        slice=_slice(group),
+        slice=None if region is None else _slice(group),
         outline=tuple(zip(data[0::2], data[1::2], strict=True)),
+        segment=_segment(group),
     )
+
+
+def _segment(group: Dataset) -> tuple[str, int] | None:
+    """The segment that a group refers to, TID 1411."""
+    for item in _named(group, codes.REFERENCED_SEGMENT):
+        referred = item.ReferencedSOPSequence[0]
+        return str(referred.ReferencedSOPInstanceUID), int(referred.ReferencedSegmentNumber)
+    return None
+
+
+def _organ_vote(report: Dataset) -> str | None:
+    container = next(_named(report, codes.QUALITATIVE), Dataset())
+    return _one_text(container, codes.ORGAN_VOTE) or None
 
 
 def _evaluations(report: Dataset) -> tuple[HeaderOpinion | None, str | None, str | None]:

@@ -9,8 +9,8 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from dicomnode.results.options import MANUFACTURER
-from dicomnode.results.uids import IMPLEMENTATION_CLASS_UID, derive
+from dicomnode.identity import IMPLEMENTATION_CLASS_UID, MANUFACTURER
+from dicomnode.results.uids import derive
 from inference.volume import Volume
 
 INTERCEPT_HU = -1024

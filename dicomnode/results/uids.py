@@ -29,7 +29,3 @@ def fingerprint(values: Iterable[str]) -> str:
 def device(weights_sha256: str) -> str:
     """Device UID (0018,1002) of a model: a new one for each retrained model, as IHE AIR (Rev. 1.3, 6.5.3.1) asks."""
     return derive("device", weights_sha256)
-
-
-IMPLEMENTATION_CLASS_UID = derive("implementation", "dicomnode")
-"""(0002,0012) of files made here, and Instance Creator UID (0008,0014) of every object, which survives transport."""

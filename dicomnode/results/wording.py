@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dicomnode.results import german
 from inference.findings import Findings
+from inference.german import PHASES as GERMAN_PHASES
 from inference.phases import Phase
+from inference.sentences import Phrasebook
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
@@ -12,7 +15,9 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "indeterminate": "INDETERMINATE",
         "declined": "NOT JUDGED",
         "disagreement": "HEADER DISAGREES",
+        "contribution": "Contrast phase of CT by artificial intelligence; not for diagnostic use",
         "summary": "Summary of the contrast phase analysis. Not for diagnostic use.",
+        "organs": "Organs as found, and their attenuation. Not for diagnostic use.",
         "map": "{method} map over {where}: what spoke for the phase. Not for diagnostic use.",
         "maps": "{method} maps over key slices: what spoke for the phase. Not for diagnostic use.",
         "use": "Not for diagnostic use",
@@ -25,10 +30,12 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "indeterminate": "UNBESTIMMT",
         "declined": "NICHT BEURTEILT",
         "disagreement": "HEADER WIDERSPRICHT",
-        "summary": "Zusammenfassung der Kontrastphasen-Analyse. Nicht zur Diagnostik.",
-        "map": "{method}-Karte über {where}: was für die Phase sprach. Nicht zur Diagnostik.",
-        "maps": "{method}-Karten über Schlüsselschichten: was für die Phase sprach. Nicht zur Diagnostik.",
-        "use": "Nicht zur Diagnostik",
+        "contribution": "Kontrastphase der CT durch künstliche Intelligenz; nicht für die Diagnostik",
+        "summary": "Zusammenfassung der Kontrastphasen-Analyse. Nicht für die Diagnostik.",
+        "organs": "Gefundene Organe und ihre Dichte. Nicht für die Diagnostik.",
+        "map": "{method}-Karte über {where}: was für die Phase sprach. Nicht für die Diagnostik.",
+        "maps": "{method}-Karten über Schlüsselschichten: was für die Phase sprach. Nicht für die Diagnostik.",
+        "use": "Nicht für die Diagnostik",
         "series": "Serie {number}: {description}",
         "key_slice": "Schlüsselschicht {rank}",
         "map_name": "{method}-Karte",
@@ -37,13 +44,10 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
 
 _PHASES: Mapping[str, Mapping[Phase, str]] = {
     "en": {phase: phase.value.upper() for phase in Phase},
-    "de": {
-        Phase.UNENHANCED: "NATIV",
-        Phase.ARTERIAL: "ARTERIELL",
-        Phase.PORTAL_VENOUS: "PORTALVENÖS",
-        Phase.DELAYED: "SPÄTPHASE",
-    },
+    "de": {phase: name.upper() for phase, name in GERMAN_PHASES.items()},
 }
+
+_BOOKS: Mapping[str, Phrasebook] = {"en": Phrasebook({}), "de": german.BOOK}
 
 _METHODS = {"sam": "SAM", "grad-cam": "Grad-CAM", "cam": "CAM", "hirescam": "HiResCAM", "saliency": "Saliency"}
 
@@ -67,6 +71,19 @@ class Words:
         """How a series description ends: a contradiction of header and image must not wait for the last page."""
         return self._say("disagreement") if findings.disagreement else ""
 
+    def sentence(self, text: str) -> str:
+        """A reason or note, which is made in English, in this language."""
+        return _BOOKS[self.language].say(text)
+
+    def evidence(self, line: str) -> str:
+        """One line of `HeaderOpinion.evidence` in this language."""
+        return german.evidence(line) if self.language == "de" else line
+
+    @property
+    def contribution(self) -> str:
+        """What the model contributed, for Contributing Equipment."""
+        return self._say("contribution")
+
     @property
     def declined(self) -> str:
         return f"{self._say('ai')} {self._say('declined')}"
@@ -74,6 +91,10 @@ class Words:
     @property
     def summary_page(self) -> str:
         return self._say("summary")
+
+    @property
+    def organ_page(self) -> str:
+        return self._say("organs")
 
     @property
     def intended_use(self) -> str:

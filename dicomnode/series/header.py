@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomnode.errors import DicomnodeError, Refuse
+from dicomnode.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.series.elements import (
     DEFLATED,
     EXPLICIT_BIG,
@@ -198,11 +199,6 @@ def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
         )
     )
     return bytes(128) + b"DICM" + _meta_element(0x0000, b"UL", struct.pack("<L", len(elements))) + elements
-
-
-IMPLEMENTATION_CLASS_UID = "2.25.238410977403953927284651098241673500214"
-"""Names this implementation in file meta information (PS3.7 annex D.3.3.2): a UUID-derived UID, drawn once."""
-IMPLEMENTATION_VERSION_NAME = "DICOMNODE_1"
 
 
 def _meta_element(number: int, vr: bytes, value: bytes) -> bytes:

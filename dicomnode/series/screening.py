@@ -1,29 +1,22 @@
 """What is done with an instance that arrives: judged, kept but not judged, or refused; and why, in plain words.
 
 What the node itself made must never be judged: an archive that sends everything to every node would otherwise start
-a loop. It is recognised by its Manufacturer, by the node's name in its Contributing Equipment, and by a look-up
-of what was sent, so that no single one has to survive the archive.
+a loop. It is recognised by its Manufacturer and by the node's name in its Contributing Equipment, so that neither has
+to survive the archive.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from dicomnode.errors import Refuse
+from dicomnode.identity import CT_CLASSES, MANUFACTURER
 from dicomnode.series.header import DOES_NOT_MATCH, Header
 
-CT_CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.2": "CT Image",
-    "1.2.840.10008.5.1.4.1.1.2.1": "Enhanced CT Image",
-    "1.2.840.10008.5.1.4.1.1.2.2": "Legacy Converted Enhanced CT Image",
-}
-"""PS3.4 Table B.5-1: what is judged."""
 LOCALIZER_WORDS = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"})
 """Values of Image Type (PS3.3 section C.8.2.1.1.1) and what vendors write instead of LOCALIZER."""
 CLASS_NOT_SUPPORTED = 0x0122
 """PS3.7 section C.5.6: Refused: SOP Class not supported."""
 CANNOT_UNDERSTAND = 0xC000
-OWN_MANUFACTURER = "dicomnode"
 
 
 class Disposition(StrEnum):
@@ -42,8 +35,6 @@ class Policy:
 
     refuse_others: bool = False
     """True: objects that are not CT, localizers, and CT without pixel data are refused; False: kept and set aside."""
-    own_manufacturer: str = OWN_MANUFACTURER
-    """Manufacturer (0008,0070) of what this node makes."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +48,9 @@ class Screening:
     """The error to raise when it is refused."""
 
 
-IsOwn = Callable[[str], bool]
-"""is_own(sop_instance_uid): whether this node has sent such an object."""
-
-
-def screen(header: Header, policy: Policy, is_own: IsOwn | None = None) -> Screening:
+def screen(header: Header, policy: Policy) -> Screening:
     """What is done with the instance of this header. What the node made is never refused: the archive means well."""
-    if _own(header, policy, is_own):
+    if _own(header):
         return Screening(Disposition.OWN, "This object was made by this node.")
     for reason, status in _objections(header):
         if policy.refuse_others:
@@ -72,11 +59,9 @@ def screen(header: Header, policy: Policy, is_own: IsOwn | None = None) -> Scree
     return Screening(Disposition.JUDGE)
 
 
-def _own(header: Header, policy: Policy, is_own: IsOwn | None) -> bool:
-    name = policy.own_manufacturer.casefold()
-    named = header.manufacturer.casefold() == name or header.model_name.casefold() == name
-    contributed = name.encode() in header.equipment.lower()
-    return named or contributed or (is_own is not None and is_own(header.sop_instance_uid))
+def _own(header: Header) -> bool:
+    named = MANUFACTURER in (header.manufacturer.casefold(), header.model_name.casefold())
+    return named or MANUFACTURER.encode() in header.equipment.lower()
 
 
 def _objections(header: Header) -> list[tuple[str, int]]:

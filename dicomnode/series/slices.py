@@ -16,15 +16,14 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from dicomnode.identity import CT_CLASSES
 from dicomnode.series import attributes as read
 from dicomnode.series.geometry import Plane
 from dicomnode.series.header import MalformedHeader
 from dicomnode.series.pixels import BadPixels, Content, Layout, Rescale, check, native_offset, read_content
 
-CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
-MULTI_FRAME_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+MULTI_FRAME_CT = frozenset(CT_CLASSES) - {"1.2.840.10008.5.1.4.1.1.2"}
 """Enhanced CT and Legacy Converted Enhanced CT."""
-CT_CLASSES = MULTI_FRAME_CT | {CT_IMAGE}
 
 LOCALIZER_WORDS = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"})
 NOT_ATTENUATION_WORDS = frozenset(

@@ -7,6 +7,7 @@ from inference.rendering.caption import Caption
 from inference.rendering.colour import WINDOWS_HU, colour_bar, overlay, window
 from inference.rendering.key_slice import SlicePicture, key_slice
 from inference.rendering.legend import Legend, band_height, legend_band
+from inference.rendering.organ_page import organ_page
 from inference.rendering.summary import summary
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "colour_bar",
     "key_slice",
     "legend_band",
+    "organ_page",
     "overlay",
     "summary",
     "window",

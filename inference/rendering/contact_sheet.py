@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from inference.rendering.colour import WINDOWS_HU, Picture, colour_bar, overlay
 from inference.rendering.page import AMBER, PALE, WHITE, Page
@@ -12,6 +13,9 @@ from inference.rendering.wording import WORDS
 
 _MARGIN, _GAP, _LINE, _LABELS = 20, 6, 24, 190
 """Pixels: around the sheet, between pictures, of a line of text, for the rows' labels."""
+
+
+_OUTLINE = (0, 222, 160)
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class Cell:
     """values[row, column], a map of any resolution that covers the same field; None for the slice alone."""
     scale: float = 1.0
     """The value shown as full heat."""
+    outlined: NDArray[np.bool_] | None = None
+    """A mask[row, column] that covers the same field, drawn as a line; None for none."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,11 @@ def contact_sheet(sheet: Sheet, size: int = 176, window_hu: tuple[float, float] 
 def _drawn(cell: Cell, size: int, window_hu: tuple[float, float]) -> Picture:
     image = _resized(cell.hounsfield, size, Image.Resampling.BICUBIC)
     heat = None if cell.values is None else _resized(cell.values, size, Image.Resampling.BILINEAR)
-    return overlay(image, heat, cell.scale, window_hu)
+    picture = overlay(image, heat, cell.scale, window_hu)
+    if cell.outlined is not None and cell.outlined.any():
+        inside = _resized(cell.outlined.astype(np.float32), size, Image.Resampling.BILINEAR) > 0.5
+        picture[inside & ~ndimage.binary_erosion(inside, border_value=1)] = _OUTLINE
+    return picture
 
 
 def _resized(values: NDArray[np.float32], size: int, how: Image.Resampling) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from inference.volume import Hounsfield, Volume
 
 AIR_HU = -1024.0
 _BODY_HU = -300.0
+_ABOVE_AIR_HU = 50.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,12 @@ def cut(image: NDArray[np.float32], crop: Crop, size: tuple[int, int], outside: 
 
 
 def _body(hounsfield: Hounsfield) -> NDArray[np.bool_]:
-    """The largest connected piece of hounsfield[row, column] that is no air: the table is another."""
-    pieces, count = ndimage.label(hounsfield > _BODY_HU)
+    """The largest connected piece of hounsfield[row, column] that is no air: the table is another.
+
+    Some series are cut off at -200 HU or thereabouts: their air is what is lowest.
+    """
+    air = float(np.nan_to_num(hounsfield, nan=AIR_HU).min())
+    pieces, count = ndimage.label(hounsfield > max(_BODY_HU, air + _ABOVE_AIR_HU))
     if count == 0:
         return np.ones(hounsfield.shape, np.bool_)
     sizes = np.bincount(pieces.ravel())

@@ -22,6 +22,11 @@ from inference.volume import Volume
 
 PICTURES = 3
 _PREFERRED = ("sam", "grad-cam")
+FREE = 80
+"""Height at the top that stays empty, of 1,024: viewers write into the corners and lay controls over it. OHIF's reach
+100 in the middle: the first line of text leaves a gap there."""
+_MOST_LINES = 3
+"""Of one warning."""
 _SMALLEST, _LARGEST = 384, 4096
 
 
@@ -57,28 +62,28 @@ class _Sheet:
     def headline(self) -> float:
         """Title, the phase in large letters, certainty and seconds. Returns where it ends."""
         words, findings = self.words, self.findings
-        self._text(32, 40, words.title, 24, 560, PALE)
-        self._text(992, 40, words.not_for_diagnosis.upper(), 24, 390, AMBER, "bold right")
+        self._text(32, FREE + 15, words.title, 24, 376, PALE)
+        self._text(992, FREE + 15, words.not_for_diagnosis.upper(), 24, 380, AMBER, "bold right")
         known = findings.phase is not None
         room = 640 if known else 960
-        self._text(32, 114, answer(findings, words), 84, room, WHITE if known else AMBER, "bold")
+        self._text(32, FREE + 78, answer(findings, words), 84, room, WHITE if known else AMBER, "bold")
         if known:
-            self._text(992, 118, certainty(findings, words), 46, 300, WHITE, "bold right")
+            self._text(992, FREE + 82, certainty(findings, words), 46, 300, WHITE, "bold right")
         below = " · ".join(
             part for part in ("" if known else certainty(findings, words), timing(findings, words)) if part
         )
-        self._text(32, 184, below, 30, 960, PALE)
-        return 210 if below else 170
+        self._text(32, FREE + 141, below, 30, 960, PALE)
+        return FREE + 163 if below else FREE + 127
 
     def warnings(self, top: float) -> float:
         """One amber box for each thing to be careful about."""
         for warning in warnings(self.findings, self.words):
             room = 960 - 32
-            lines = min(2, len(wrapped(warning, 25 * self.unit, room * self.unit)))
+            lines = min(_MOST_LINES, len(wrapped(warning, 25 * self.unit, room * self.unit)))
             bottom = top + 16 + lines * 25 * 1.3
             self._box(32, top, 992, bottom, (58, 42, 14), AMBER)
             at = (48 * self.unit, (top + 8) * self.unit)
-            self.page.paragraph(at, warning, 25 * self.unit, room * self.unit, 2, AMBER)
+            self.page.paragraph(at, warning, 25 * self.unit, room * self.unit, _MOST_LINES, AMBER)
             top = bottom + 8
         return top
 

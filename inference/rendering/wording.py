@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from inference import german
 from inference.findings import Findings, MapScore
 from inference.phases import Phase
+from inference.sentences import Phrasebook
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Words:
     model: str
     no_pictures: str
     disclaimer: str
+    reasons: Phrasebook
+    """What turns the English reasons of findings into this language."""
 
 
 METHOD_NAMES: Mapping[str, str] = {
@@ -52,12 +56,7 @@ METHOD_NAMES: Mapping[str, str] = {
 
 WORDS: Mapping[str, Words] = {
     "en": Words(
-        phases={
-            Phase.UNENHANCED: "unenhanced",
-            Phase.ARTERIAL: "arterial",
-            Phase.PORTAL_VENOUS: "portal venous",
-            Phase.DELAYED: "delayed",
-        },
+        phases={phase: phase.value for phase in Phase},
         indeterminate="indeterminate",
         title="CT contrast phase · computed by AI",
         not_for_diagnosis="Not for diagnostic use",
@@ -89,14 +88,10 @@ WORDS: Mapping[str, Words] = {
         model="Model {name} {version} · weights {digest}",
         no_pictures="no key slices",
         disclaimer="Computed from the images by software, without a physician.",
+        reasons=Phrasebook({}),
     ),
     "de": Words(
-        phases={
-            Phase.UNENHANCED: "nativ",
-            Phase.ARTERIAL: "arteriell",
-            Phase.PORTAL_VENOUS: "portalvenös",
-            Phase.DELAYED: "Spätphase",
-        },
+        phases=german.PHASES,
         indeterminate="unbestimmt",
         title="CT-Kontrastphase · durch KI bestimmt",
         not_for_diagnosis="Nicht für die Diagnostik",
@@ -128,6 +123,7 @@ WORDS: Mapping[str, Words] = {
         model="Modell {name} {version} · Gewichte {digest}",
         no_pictures="keine Schlüsselschichten",
         disclaimer="Von Software aus den Bildern berechnet, ohne ärztliche Prüfung.",
+        reasons=german.BOOK,
     ),
 }
 
@@ -165,7 +161,7 @@ def timing(findings: Findings, words: Words) -> str:
 
 def warnings(findings: Findings, words: Words) -> list[str]:
     """Why indeterminate, and where header and image disagree, each a sentence."""
-    found = [findings.reason] if findings.reason else []
+    found = [words.reasons.say(findings.reason)] if findings.reason else []
     if findings.disagreement:
         found.append(_disagreement(findings, words))
     return found

@@ -68,7 +68,11 @@ class Augmentation:
 
     def _moved(self, image: Tensor) -> Tensor:
         """Rotated, scaled, shifted, bent and sometimes flipped; air comes in from outside."""
-        count, source = len(image), image.shape[-1]
+        # grid_sample pads with zero, so air has to be zero while it works.
+        return F.grid_sample(image - AIR_HU, self._movement(*image.shape[::3]), align_corners=False) + AIR_HU
+
+    def _movement(self, count: int, source: int) -> Tensor:
+        """Where each pixel comes from in pictures of `source` pixels: [slice, row, column, (x, y)] in -1..1."""
         s = self.strength
         angle = self._uniform(count, -s.rotation, s.rotation)[:, 0, 0, 0]
         scale = self._uniform(count, math.log(s.scale[0]), math.log(s.scale[1]))[:, 0, 0, 0].exp()
@@ -82,9 +86,7 @@ class Augmentation:
             torch.stack([flip * sine * ratio * aspect, cosine * ratio, shift[:, 1]], dim=1),
         ]
         grid = F.affine_grid(torch.stack(rows, dim=1), [count, 1, self.size, self.size], align_corners=False)
-        bend = self._smooth(count, 2, 6, self.size).permute(0, 2, 3, 1) * (s.bend / 2.0 * 2.0 / source)
-        # grid_sample pads with zero, so air has to be zero while it works.
-        return F.grid_sample(image - AIR_HU, grid + bend, align_corners=False) + AIR_HU
+        return grid + self._smooth(count, 2, 6, self.size).permute(0, 2, 3, 1) * (s.bend / 2.0 * 2.0 / source)
 
     def _retoned(self, image: Tensor) -> Tensor:
         """Gain and offset of the scale, and a slow bias field; air stays about air."""

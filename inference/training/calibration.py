@@ -16,7 +16,7 @@ from inference.phases import PHASES, Calibration, Phase, SliceAnswers, aggregate
 
 TEMPERATURES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9, 2.5)
 LOOKS = (1.1, 1.5, 2.0, 2.7, 3.5)
-LATE_LOOKS = (0.9, 1.1, 1.4, 1.7, 2.0)
+LATE_LOOKS = (0.9, 1.1, 1.3, 1.6)
 Truth = Phase | Mapping[Phase, float]
 """A phase, or its share of each."""
 WORST = 1e-3

@@ -7,7 +7,7 @@ processes and write new shards while training goes on.
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -95,23 +95,22 @@ def write_shard(folder: Path, name: str, batch: Batch) -> Path:
     """Write one shard and return its folder; a reader sees it whole or not at all."""
     fresh, final = folder / f".{name}.{os.getpid()}", folder / name
     fresh.mkdir(parents=True, exist_ok=True)
-    for field in ("hounsfield", "phase", "scope", "seconds"):
-        np.save(fresh / f"{field}.npy", getattr(batch, field))
+    for field in fields(batch):
+        np.save(fresh / f"{field.name}.npy", getattr(batch, field.name))
     os.rename(fresh, final)
     return final
 
 
-def read_shard(path: Path) -> Batch:
-    """One shard, its pictures mapped into memory."""
-    fields = {field: np.load(path / f"{field}.npy") for field in ("phase", "scope", "seconds")}
-    return Batch(hounsfield=np.load(path / "hounsfield.npy", mmap_mode="r"), **fields)
+def read_shard(path: Path, kind: type[Batch] = Batch) -> Batch:
+    """One shard, of the kind that was written, mapped into memory."""
+    return kind(*(np.load(path / f"{field.name}.npy", mmap_mode="r") for field in fields(kind)))
 
 
 class ShardPool:
     """All shards of some folders, each folder with its share of every batch; finds new shards when asked to look."""
 
-    def __init__(self, shares: dict[Path, float], seed: int) -> None:
-        self.shares = shares
+    def __init__(self, shares: dict[Path, float], seed: int, kind: type[Batch] = Batch) -> None:
+        self.shares, self.kind = shares, kind
         self.random = np.random.default_rng(seed)
         self.shards: dict[Path, list[Batch]] = {folder: [] for folder in shares}
         self._seen: set[Path] = set()
@@ -122,7 +121,7 @@ class ShardPool:
             for path in sorted(folder.glob("[!.]*")) if folder.is_dir() else []:
                 if path not in self._seen:
                     self._seen.add(path)
-                    self.shards[folder].append(read_shard(path))
+                    self.shards[folder].append(read_shard(path, self.kind))
         return sum(len(shard.phase) for shards in self.shards.values() for shard in shards)
 
     def wait(self, least: int = 1, pause_seconds: float = 1.0, patience_seconds: float = 600.0) -> None:
@@ -145,9 +144,9 @@ class ShardPool:
     def _one(self, shards: list[Batch]) -> Batch:
         shard = shards[int(self.random.integers(len(shards)))]
         i = int(self.random.integers(len(shard.phase)))
-        return Batch(*(getattr(shard, f)[i : i + 1] for f in ("hounsfield", "phase", "scope", "seconds")))
+        return type(shard)(*(getattr(shard, field.name)[i : i + 1] for field in fields(shard)))
 
 
 def _joined(batches: list[Batch]) -> Batch:
-    fields = ("hounsfield", "phase", "scope", "seconds")
-    return Batch(*(np.concatenate([getattr(batch, field) for batch in batches]) for field in fields))
+    kind = type(batches[0])
+    return kind(*(np.concatenate([getattr(batch, field.name) for batch in batches]) for field in fields(kind)))

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from inference.networks.classifier import PhaseClassifier, SliceOutputs
+from inference.networks.classifier import SliceOutputs
 from inference.preprocessing import Grid
 from inference.training.augmentation import Augmentation
 from inference.training.datasets import Batch, ShardPool, phase_share
@@ -58,12 +58,12 @@ class Progress:
 class Trainer:
     """A network, its running mean and its optimiser: one object that a checkpoint restores."""
 
-    def __init__(self, network: PhaseClassifier, grid: Grid, schedule: Schedule, seed: int) -> None:
+    def __init__(self, network: nn.Module, grid: Grid, schedule: Schedule, seed: int) -> None:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.mean = copy.deepcopy(network).requires_grad_(False)
         self.grid, self.schedule, self.seed = grid, schedule, seed
         self.optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=schedule.weight_decay)
-        self.augment = Augmentation(grid.size, seed)
+        self.augment = self.augmentation(seed)
         self.progress = Progress()
 
     def learn(self, pool: ShardPool, save: Callable[["Trainer"], None], progress: bool = True) -> Progress:
@@ -95,16 +95,25 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.network.train()
-        inputs = windowed(self.augment(torch.from_numpy(batch.hounsfield)), self.grid)
-        with torch.autocast("cpu", torch.bfloat16, enabled=inputs.device.type == "cpu"):
-            outputs = self.network.answer(inputs.contiguous(memory_format=torch.channels_last), dropout=0.2)
-        losses = slice_losses(outputs, batch, self.schedule.smoothing)
+        losses = self.losses(batch)
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimiser.step()
         self._average()
         self._note(losses)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """What is learned from: the parts of the loss on one batch, changed at random."""
+        inputs = windowed(self.augment(torch.from_numpy(batch.hounsfield)), self.grid)
+        with torch.autocast("cpu", torch.bfloat16, enabled=inputs.device.type == "cpu"):
+            ordered = inputs.contiguous(memory_format=torch.channels_last)
+            outputs = self.network.answer(ordered, dropout=0.2)
+        return slice_losses(outputs, batch, self.schedule.smoothing)
+
+    def augmentation(self, seed: int) -> Augmentation:
+        """How batches are changed, from a seed."""
+        return Augmentation(self.grid.size, seed)
 
     def state(self) -> dict[str, Any]:
         """Everything that a later run needs to go on."""
@@ -122,7 +131,7 @@ class Trainer:
         self.mean.load_state_dict(state["mean"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.progress = Progress(state["step"], state["seconds"])
-        self.augment = Augmentation(self.grid.size, self.seed + self.progress.step)
+        self.augment = self.augmentation(self.seed + self.progress.step)
 
     def _spent(self) -> bool:
         most = self.schedule.most_steps
@@ -184,9 +193,14 @@ def phase_targets(batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 def write_checkpoint(trainer: Trainer, path: Path) -> None:
     """Keep the whole state; the old checkpoint stands until the new one is written."""
+    write_state(trainer.state(), path)
+
+
+def write_state(state: dict[str, Any], path: Path) -> None:
+    """The same for any trainer's state."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".part")
-    torch.save(trainer.state(), fresh)
+    torch.save(state, fresh)
     os.replace(fresh, path)
 
 

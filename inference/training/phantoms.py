@@ -16,7 +16,8 @@ import numpy as np
 
 from inference.phases import PHASES, Phase
 from inference.preprocessing import Grid
-from inference.training.datasets import NO_PHASE, Sample, pack, phase_share, write_shard
+from inference.training.datasets import NO_PHASE, Batch, Sample, pack, phase_share, write_shard
+from inference.training.segmentation_data import pack_masks
 from inference.volume import Volume
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SLICE_PIXELS = 208
 """Rows and columns of a phantom slice: about as fine as the network's grid, for finer ones take longer to make."""
 TEXTBOOK_SECONDS = {Phase.ARTERIAL: (20.0, 40.0), Phase.PORTAL_VENOUS: (60.0, 90.0), Phase.DELAYED: (180.0, 600.0)}
 """When the phases are scanned, in seconds after the start of the injection."""
-SLICES, OUTLIERS = "slices", "outliers"
+SLICES, OUTLIERS, MASKS = "slices", "outliers", "masks"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Order:
 
     folder: Path
     kind: str
-    """SLICES or OUTLIERS."""
+    """SLICES, OUTLIERS, or MASKS: slices with the organ of every pixel."""
     shards: int
     seed: int
     setting: str = TRAINING
@@ -135,7 +136,7 @@ def fill(orders: Sequence[Order], grid: Grid, part: int = 0, parts: int = 1, nic
         for order in orders:
             name = f"{order.seed:06d}-{number:05d}"
             if number < order.shards and not (order.folder / name).exists():
-                write_shard(order.folder, name, pack(_samples(order, number), grid))
+                write_shard(order.folder, name, _packed(order, number, grid))
 
 
 def write_repainted(folder: Path, labelled: "Labelled", shards: int, seed: int, grid: Grid, slices: int = 192) -> None:
@@ -148,6 +149,15 @@ def write_repainted(folder: Path, labelled: "Labelled", shards: int, seed: int, 
             made = islice(repainted_stream(labelled, seed * 1_000_003 + number, SLICE_PIXELS), slices)
             samples = (Sample(m.hounsfield, m.spacing_mm, m.phase, m.seconds, True) for m in made)
             write_shard(folder, name, pack(samples, grid))
+
+
+def _packed(order: Order, number: int, grid: Grid) -> Batch:
+    from inference.phantom.generate import random_slices
+
+    if order.kind != MASKS:
+        return pack(_samples(order, number), grid)
+    seed = order.seed * 1_000_003 + number
+    return pack_masks(random_slices(seed, order.slices_a_shard, SLICE_PIXELS, order.setting), grid)
 
 
 def _samples(order: Order, number: int) -> Iterator[Sample]:

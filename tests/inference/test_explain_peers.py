@@ -1,10 +1,6 @@
 """Equality with captum, torchcam and pytorch-grad-cam where they are right."""
 
-import importlib
-import sys
-from collections.abc import Iterator
 from types import ModuleType
-from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -109,22 +105,6 @@ def test_cam_is_torchcams(network: nn.Module) -> None:
         network(x)
         (expected,) = peer(1, normalized=False)
     assert_same(explain(network, x, target=1, layers=["last"], maps=["cam"], up=False).get("cam").values, expected)
-
-
-@pytest.fixture
-def gradcam() -> Iterator[ModuleType]:
-    """pytorch-grad-cam, with stand-ins for the picture libraries that its maps do not need."""
-    absent = ["cv2", "ttach", "torchvision", "torchvision.transforms", "torchvision.transforms.functional"]
-    absent += ["sklearn", "sklearn.decomposition"]
-    stand_ins = {name: MagicMock() for name in absent if name not in sys.modules}
-    sys.modules.update(stand_ins)
-    try:
-        yield importlib.import_module("pytorch_grad_cam")
-    except ModuleNotFoundError as error:
-        pytest.skip(str(error))
-    finally:
-        for name in stand_ins:
-            del sys.modules[name]
 
 
 @pytest.mark.parametrize(("method", "name"), [("grad-cam", "GradCAM"), ("hirescam", "HiResCAM")])

@@ -43,6 +43,19 @@ def same(a: Findings, b: Findings) -> bool:
     return list(a.probabilities.values()) == pytest.approx(list(b.probabilities.values()), abs=1e-4)
 
 
+def test_a_whole_stack_has_a_map_of_every_slice(bundle: Bundle) -> None:
+    """Each as it would be alone, one scale for each kind, key slices and scores as without; small until looked at."""
+    volume = Volume.from_array(body(40), (5.0, 4.0, 4.0))
+    found, few = (judge(volume, bundle, key_slices=2, whole_stack=whole) for whole in (True, False))
+    assert (found.key_slices, found.map_scores) == (few.key_slices, few.map_scores)
+    assert [(m.method, m.slice_index) for m in found.maps] == [(m, i) for m in ("sam", "grad-cam") for i in range(40)]
+    stack = {(m.method, m.slice_index): m for m in found.maps}
+    for one in few.maps:
+        np.testing.assert_allclose(stack[one.method, one.slice_index].values, one.values, atol=1e-5 * one.scale)
+    assert len({m.scale for m in found.maps}) == 2
+    assert {m.made.shape for m in found.maps} == {(64, 64)}
+
+
 def test_findings_are_complete(bundle: Bundle) -> None:
     """Every slice has its evidence; key slices have maps on the source's pixels, one scale for each kind."""
     found = judge(Volume.from_array(body(), (5.0, 4.0, 4.0)), bundle, key_slices=2)

@@ -160,6 +160,19 @@ def test_german_pages_are_german() -> None:
         assert text in said
 
 
+@pytest.mark.parametrize("size", [512, 1024])
+@pytest.mark.parametrize("language", sorted(WORDS))
+@pytest.mark.parametrize("phase", [*Phase, None])
+def test_nothing_is_written_where_viewers_lay_their_controls(phase: Phase | None, language: str, size: int) -> None:
+    """The top edge is bare, and below it the place of OHIF's cine bar in the middle."""
+    volume, unit = a_volume(), size / 1024
+    page = laid_out(some_findings(volume, phase), volume, a_caption(language=language), size)
+    edge = page.pixels()[: int(80 * unit)]
+    assert (edge == edge[0, 0]).all()
+    bar = page.pixels()[: int(99 * unit), int(412 * unit) : int(606 * unit)]
+    assert (bar == edge[0, 0]).all()
+
+
 def test_certainty_is_never_complete() -> None:
     """A probability that rounds to 100 % is written as 99 %."""
     volume = a_volume()
@@ -232,7 +245,7 @@ def test_a_summary_turns_its_slices_upright() -> None:
         volume, read=lambda i: np.ascontiguousarray(volume.read(i)[::-1, ::-1]), flip_rows=True, flip_columns=True
     )
     findings = some_findings(volume)
-    mirrored = tuple(replace(m, values=np.ascontiguousarray(m.values[::-1, ::-1])) for m in findings.maps)
+    mirrored = tuple(replace(m, made=np.ascontiguousarray(m.values[::-1, ::-1])) for m in findings.maps)
     upside_down = summary(replace(findings, maps=mirrored), turned, a_caption(), 512)
     np.testing.assert_array_equal(upside_down, summary(findings, volume, a_caption(), 512))
 
@@ -252,6 +265,15 @@ def test_a_crop_holds_the_body_in_true_proportion(aspect: float, row_mm: float, 
     assert crop.bottom >= 40
     assert crop.right >= 70
     assert cut(hounsfield, crop, (30, 40), -1024.0).max() > -600
+
+
+@pytest.mark.parametrize("air", [-1024.0, -200.0])
+def test_a_crop_finds_the_body_in_air_that_was_cut_off(air: float) -> None:
+    """Some series hold nothing below -200 HU: the picture is filled all the same."""
+    hounsfield = np.full((60, 80), air, np.float32)
+    hounsfield[20:40, 30:70] = 40
+    crop = around_body(Volume.from_array(hounsfield[None]), hounsfield, 2.0)
+    assert crop.right - crop.left < 45
 
 
 def test_a_caption_without_a_time_zone_or_words_is_refused() -> None:

@@ -6,8 +6,8 @@ import sys
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
+from dicomnode.identity import CT_CLASSES
 from dicomnode.network.contexts import (
-    CT_CLASSES,
     TRANSFER_SYNTAXES,
     VERIFICATION,
     accepted_contexts,

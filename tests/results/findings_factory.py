@@ -10,19 +10,23 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicomnode.results import ResultContext, ResultObject, ResultOptions, compose
+from inference.evidence import measure
 from inference.findings import (
     Findings,
     HeaderOpinion,
     MapScore,
     OrganMeasurement,
+    OrganVote,
     Seconds,
     SliceEvidence,
     SliceMap,
 )
 from inference.models import ModelCard
+from inference.phantom.organs import Organ
 from inference.phases import Phase
 from inference.rendering import Caption, SlicePicture
 from inference.rendering.colour import Picture
+from inference.segment import OrganMasks
 from inference.volume import Volume
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -112,16 +116,36 @@ def findings(source: Volume, phase: Phase | None = Phase.PORTAL_VENOUS, **values
     return replace(base, **values)
 
 
+def organ_findings(source: Volume, **values: Any) -> Findings:
+    """The same findings where organs were segmented on every second slice: an aorta, a liver on the right, a vote."""
+    rows, columns = np.mgrid[0 : source.shape[0], 0 : source.shape[1]] / source.shape[0] - 0.5
+    one = np.zeros(source.shape, np.uint8)
+    one[(rows / 0.2) ** 2 + ((columns + 0.2) / 0.15) ** 2 < 1] = 2
+    one[(rows - 0.1) ** 2 + columns**2 < 0.05**2] = 1
+    indices = tuple(range(0, len(source), 2))
+    masks = OrganMasks((Organ.AORTA, Organ.LIVER), np.repeat(one[None], len(indices), axis=0), indices)
+    probabilities = dict(zip(Phase, (0.01, 0.02, 0.93, 0.04), strict=True))
+    base = findings(
+        source,
+        organs=measure(source, masks),
+        organ_vote=OrganVote(probabilities, ("aorta", "liver")),
+        organ_masks=masks,
+        organ_map=_map(source, 2, "grad-cam", "aorta"),
+        organ_model=card(name="organs-test", task="segmentation", weights_sha256="cd" * 32),
+    )
+    return replace(base, **values)
+
+
 def context(**values: Any) -> ResultContext:
     """The circumstances of a test; keywords overwrite fields."""
     return replace(ResultContext(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "0.1.0"), **values)
 
 
-def _map(source: Volume, index: int, method: str) -> SliceMap:
+def _map(source: Volume, index: int, method: str, target: str = Phase.PORTAL_VENOUS.value) -> SliceMap:
     rows, columns = source.shape
     r, c = np.mgrid[0:rows, 0:columns]
     heat = np.exp(-(((r - 0.6 * rows) ** 2 + (c - 0.5 * columns) ** 2) / (0.02 * rows * columns)))
-    return SliceMap(index, method, "block2", Phase.PORTAL_VENOUS.value, heat.astype(np.float32), 1.0)
+    return SliceMap(index, method, "block2", target, heat.astype(np.float32), 1.0)
 
 
 class Sketches:
@@ -137,6 +161,9 @@ class Sketches:
         pixels = np.full((2 * rows + 32, 2 * columns, 3), 90, np.uint8)
         pixels[rows : rows + 20, columns : columns + 20] = (250, 30, 20)
         return SlicePicture(pixels, 2, 2 * rows, 2 * columns)
+
+    def organ_page(self, findings: Findings, volume: Volume, caption: Caption) -> Picture:
+        return np.full((48, 48, 3), (20, 10, 30), np.uint8)
 
 
 def results(found: Findings, source: Volume, **values: Any) -> list[ResultObject]:

@@ -9,8 +9,9 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from dicomnode.errors import Fail, Verdict, verdict
 from dicomnode.results import ResultObject, ResultOptions, conformance, uids
-from dicomnode.results.conformance import RULES, check, require
+from dicomnode.results.conformance import check, require
 from dicomnode.results.envelope import encode
+from dicomnode.results.rules import RULES
 
 VOLUME = make.volume()
 HEADERS = make.headers()

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicomnode.errors import Fail
 from dicomnode.results import InstanceReference, ResultContext, ResultOptions, codes, compose_declined, report
+from dicomnode.results.wording import Words
 from inference.findings import Findings, HeaderOpinion, Seconds
 from inference.phases import Phase
 
@@ -25,9 +26,9 @@ def reported(findings: Findings, options: ResultOptions | None = None, context: 
 @pytest.mark.parametrize("language", ["en", "de"])
 @pytest.mark.parametrize("phase", [*Phase, None])
 def test_what_the_report_says_is_read_back(phase: Phase | None, language: str) -> None:
-    """Every field of the findings that a report carries comes back as it was."""
+    """Every field of the findings that a report carries comes back as it was; sentences in its language."""
     findings = make.findings(VOLUME, phase)
-    _assert_same(report.read(reported(findings, ResultOptions(language=language))), findings)
+    _assert_same(report.read(reported(findings, ResultOptions(language=language))), findings, Words(language))
 
 
 SHARES = st.lists(st.floats(0.001, 1.0), min_size=4, max_size=4)
@@ -52,10 +53,10 @@ def test_any_findings_come_back(
         disagreement=reason,
         organs=(),
     )
-    _assert_same(report.read(reported(findings)), findings)
+    _assert_same(report.read(reported(findings)), findings, Words("en"))
 
 
-def _assert_same(read: report.ReportedFindings, findings: Findings) -> None:
+def _assert_same(read: report.ReportedFindings, findings: Findings, words: Words) -> None:
     uids = [h.SOPInstanceUID for h in make.headers()]
     assert read.phase == findings.phase
     assert read.confidence == pytest.approx(findings.confidence)
@@ -63,7 +64,8 @@ def _assert_same(read: report.ReportedFindings, findings: Findings) -> None:
     assert (read.seconds is None) == (findings.seconds is None)
     if read.seconds is not None and findings.seconds is not None:
         assert vars(read.seconds) == pytest.approx(vars(findings.seconds))
-    assert (read.reason, read.disagreement, read.header) == (findings.reason, findings.disagreement, findings.header)
+    said = [None if text is None else words.sentence(text) for text in (findings.reason, findings.disagreement)]
+    assert (read.reason, read.disagreement, read.header) == (*said, findings.header)
     assert [k.sop_instance_uid for k in read.key_slices] == [uids[i] for i in findings.key_slices]
     assert read.map_scores.keys() == findings.map_scores.keys()
     for method, score in findings.map_scores.items():
@@ -146,10 +148,21 @@ def test_a_report_that_supersedes_names_its_predecessor() -> None:
 def test_evidence_lists_what_is_referred_to_and_nothing_else() -> None:
     """A series of 2,000 slices does not make 2,000 references."""
     dataset = reported(make.findings(VOLUME))
-    listed = dataset.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
+    listed = dataset.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    slices, pictures = ({i.ReferencedSOPInstanceUID for i in series.ReferencedSOPSequence} for series in listed)
     used = {i.ReferencedSOPInstanceUID for i in _items(dataset.ContentSequence[-2], "ReferencedSOPSequence")}
-    assert {i.ReferencedSOPInstanceUID for i in listed} == used
-    assert len(listed) == len(used) == 3
+    assert (slices, len(used)) == (used, 3) or (pictures, len(used)) == (used, 3)
+    assert len(slices) + len(pictures) == 4, "three slices and the summary page"
+
+
+@pytest.mark.parametrize("options", [ResultOptions(), ResultOptions(capture="multi-frame", whole_stack=True)])
+def test_the_report_names_its_summary_page(options: ResultOptions) -> None:
+    """Where the answer can be seen; one picture of however many."""
+    made = make.results(make.findings(VOLUME), VOLUME, options=options)
+    dataset = make.decode(made[-1])
+    assert report.read(dataset).summary_page == made[0].sop_instance_uid
+    named = {i.ReferencedSOPInstanceUID for i in _items(dataset, "ReferencedSOPSequence")}
+    assert made[1].sop_instance_uid not in named
 
 
 def test_a_declined_series_gets_a_report_only_where_asked_for() -> None:

@@ -1,11 +1,17 @@
 """Names: UIDs are functions of the input, codes fit their attributes."""
 
+from io import BytesIO
+
 import findings_factory as make
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import dcmread
 
+from dicomnode.identity import CT_CLASSES
 from dicomnode.results import codes, uids
+from dicomnode.series.header import Header, file_meta
+from dicomnode.series.screening import Disposition, Policy, screen
 
 LETTERS = st.characters(exclude_characters="\x1f", exclude_categories=["Cs"])
 PARTS = st.lists(st.text(LETTERS, max_size=20), min_size=1, max_size=4)
@@ -38,6 +44,16 @@ def test_retrained_weights_are_another_device() -> None:
     assert uids.device("ab" * 32) != uids.device("cd" * 32)
 
 
+def test_what_is_received_and_what_is_made_name_one_implementation() -> None:
+    """File meta information of both; and the screening of what comes back knows the maker that results carry."""
+    made = make.decode(make.results(make.findings(make.volume()), make.volume())[0])
+    received = dcmread(BytesIO(file_meta("1.2", "1.3", "1.2.840.10008.1.2.1")), stop_before_pixels=True).file_meta
+    for keyword in ("ImplementationClassUID", "ImplementationVersionName"):
+        assert made.file_meta[keyword].value == received[keyword].value
+    back = Header("1.2", "1.3", "1.4", next(iter(CT_CLASSES)), "1.2.840.10008.1.2", manufacturer=made.Manufacturer)
+    assert screen(back, Policy()).disposition is Disposition.OWN
+
+
 def test_every_code_fits_its_attributes() -> None:
     """Code Value is SH, Code Meaning LO, in both languages."""
     for concept in codes.ALL.values():
@@ -66,7 +82,13 @@ def test_codes_of_dicom_are_those_of_dicom() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("aorta", "15825003"), ("portal_vein", "32764006"), ("left kidney", "64033007"), ("KIDNEY_CORTEX", "64033007")],
+    [
+        ("aorta", "15825003"),
+        ("portal_vein", "32764006"),
+        ("left kidney", "64033007"),
+        ("KIDNEY_CORTEX", "50403003"),
+        ("renal medulla", "64033007"),
+    ],
 )
 def test_an_organ_is_found_under_its_usual_names(name: str, value: str) -> None:
     """Underscores, case and sides do not matter."""

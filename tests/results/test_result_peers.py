@@ -20,6 +20,18 @@ pytestmark = pytest.mark.peer
 Find = Callable[[str], str]
 
 VOLUME = make.volume()
+EVERYTHING = ResultOptions(
+    key_slices=1,
+    parametric_map=True,
+    segmentation=True,
+    key_object_selection=True,
+    presentation_state=True,
+    pdf=True,
+)
+FRAMES = ResultOptions(capture="multi-frame", language="de")
+KINDS = {"capture", "report", "parametric map", "segmentation", "key objects", "presentation state", "pdf"}
+PLACED = {"parametric map", "segmentation"}
+"""They say where in the patient each frame lies, and are left out where the source does not."""
 VARIANTS = {
     "default": ResultOptions(),
     "german, 3d, multi-frame": ResultOptions(language="de", sr_class="comprehensive 3d", capture="multi-frame"),
@@ -103,11 +115,18 @@ SERIES = ["acrin001-abd", "crlm1004", "crlm1006", "ctpe0117", "head-gbm", "ircad
 def test_results_of_a_real_series_fit_into_its_study(
     name: str, real_data: Path, require_peer: Find, tmp_path: Path
 ) -> None:
-    """Validators find nothing, and dcentvfy finds patient and study the same throughout."""
+    """Every kind of object: validators find nothing, and dcentvfy finds patient and study the same throughout."""
     sources = sorted((real_data / "ct" / name).glob("*.dcm"))
     volume, headers = load(sources)
-    paths = write(make.results(make.findings(volume), volume, headers=headers), tmp_path)
-    assert complaints(require_peer, paths) == []
+    findings = make.findings(volume)
+    objects = make.results(findings, volume, headers=headers, options=EVERYTHING)
+    _, stack, *_, report = make.results(findings, volume, headers=headers, options=FRAMES)
+    placed = all("FrameOfReferenceUID" in header for header in headers)  # ircad17 came without one
+    assert {o.kind for o in objects} == (KINDS if placed else KINDS - PLACED)
+    assert (stack.kind, report.kind) == ("capture", "report")
+    paths = write([*objects, stack, report], tmp_path)
+    assert complaints(require_peer, paths, templates=False) == []
+    assert template_complaints(require_peer, paths[-1]) == []
     assert new_inconsistencies(require_peer, sources, paths) == []
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dicomnode.results.options import MANUFACTURER
 from dicomnode.series.header import Header, read_file_header
-from dicomnode.series.screening import OWN_MANUFACTURER, Disposition, Policy, screen
+from dicomnode.series.screening import Disposition, Policy, screen
 
 CT = Header("1.2", "1.3", "1.4", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2", modality="CT", has_pixel_data=True)
 OTHERS = {
@@ -56,17 +55,6 @@ def test_what_the_node_made_is_never_judged_and_never_refused(header: Header, po
     screening = screen(header, policy)
     assert screening.disposition is Disposition.OWN
     assert "this node" in screening.reason
-
-
-def test_what_the_node_sent_is_known_by_its_uid() -> None:
-    """Even when the archive has overwritten every mark."""
-    assert screen(CT, Policy(), is_own={"1.4"}.__contains__).disposition is Disposition.OWN
-    assert screen(CT, Policy(), is_own={"1.5"}.__contains__).disposition is Disposition.JUDGE
-
-
-def test_the_mark_is_the_one_that_results_carry() -> None:
-    """Results and screening name the node alike, though they don't import each other."""
-    assert OWN_MANUFACTURER == MANUFACTURER
 
 
 @pytest.mark.real

@@ -39,6 +39,13 @@ def stacked(archive: Archive) -> Viewed:
     return _stored(archive, images, viewed_study.whole_stack(viewed_study.volume(), images))
 
 
+@pytest.fixture(scope="session")
+def framed(archive: Archive) -> Viewed:
+    """The synthetic study with its key slices in one multi-frame picture."""
+    images = viewed_study.sources(viewed_study.volume(), "framed")
+    return _stored(archive, images, viewed_study.multi_frame(viewed_study.volume(), images))
+
+
 def _stored(archive: Archive, images: list[Dataset], objects: list[ResultObject]) -> Viewed:
     for image in images:
         archive.store(viewed_study.encoded(image))

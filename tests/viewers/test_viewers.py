@@ -98,9 +98,35 @@ def test_ohif_scrolls_a_whole_stack_with_the_ct(stacked: Viewed, browser: Browse
     keep("ohif-together", browser.look())
 
 
-def test_ohif_opens_the_report_on_its_slice(viewed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
-    """The viewport is not blank: the CT slice with the region and the probabilities drawn on it."""
-    _open_study(browser, ohif_url, viewed)
+def test_the_web_viewer_of_the_archive_scrolls_through_frames(framed: Viewed, browser: Browser) -> None:
+    """Multi-frame: behind the summary page the wheel shows one frame after the other, each with its overlay."""
+    series = framed.archive.get(f"/instances/{framed.of_kind('capture')[0]}")["ParentSeries"]
+    browser.open(f"{framed.archive.url}/web-viewer/app/viewer.html?series={series}")
+    before = _wait(browser, lambda page: coloured(page) > 0.01 and lit(page, 200) > 0.01)
+    for _ in range(2):
+        browser.scroll(700, 450, 1)
+        before = _wait(browser, _other_than(before, lambda page: coloured(page[:, 300:1100], 30) > 0.01))
+
+
+def test_ohif_scrolls_through_the_frames_of_one_picture(
+    framed: Viewed, browser: Browser, ohif_url: str, keep: Keep
+) -> None:
+    """Multi-frame: a thumbnail of its own beside the summary page; the wheel goes from frame to frame."""
+    _open_study(browser, ohif_url, framed)
+    browser.until(f"{THUMBNAILS}.filter(t => t[0].startsWith('OT')).length == 2", PATIENCE_SECONDS)
+    _open_series(browser, "OT", "\n6")
+    before = _wait(browser, lambda page: coloured(of(page), 30) > 0.02)
+    browser.scroll(800, 450, 1)
+    shown = _wait(browser, _other_than(before, lambda page: coloured(of(page), 30) > 0.02))
+    keep("ohif-multi-frame", shown)
+
+
+def test_ohif_opens_the_report_on_its_slice(framed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
+    """The viewport is not blank: the CT slice with the region and the probabilities drawn on it.
+
+    A study without a Segmentation: where groups refer to segments, this version of OHIF draws nothing.
+    """
+    _open_study(browser, ohif_url, framed)
     drawn = "document.body.textContent.includes('Probability of portal venous phase')"
     _insist(browser, lambda: _open_report(browser), drawn)
     shown = _wait(browser, lambda page: lit(of(page)) > 0.1 and coloured(of(page)) > 0.002)
@@ -182,6 +208,11 @@ def _insist(browser: Browser, act: Callable[[], None], done: str) -> None:
         except TimeoutError:
             if time.monotonic() > end:
                 raise
+
+
+def _other_than(before: Picture, seen: Callable[[Picture], bool]) -> Callable[[Picture], bool]:
+    """Whether the viewport has changed and shows what is expected."""
+    return lambda page: not np.array_equal(of(page), of(before)) and seen(page)
 
 
 def _wait(browser: Browser, seen: Callable[[Picture], bool]) -> Picture:

@@ -70,6 +70,12 @@ def whole_stack(one: Volume, images: list[Dataset]) -> list[ResultObject]:
     return compose(found, [_header(i) for i in images], one, options, ResultContext(MADE_AT, "0.1.0"))
 
 
+def multi_frame(one: Volume, images: list[Dataset]) -> list[ResultObject]:
+    """The key slices as one Multi-frame True Color Secondary Capture."""
+    options = ResultOptions(capture="multi-frame")
+    return compose(findings(one), [_header(i) for i in images], one, options, ResultContext(MADE_AT, "0.1.0"))
+
+
 def _header(image: Dataset) -> Dataset:
     header = Dataset()
     header.update({tag: image[tag] for tag in image.keys() if tag != 0x7FE00010})  # noqa: SIM118

@@ -1,0 +1,85 @@
+"""Fitting: which latents the generator knows, and along which the explained model changes its answer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inference.counterfactual.cloud import Array, Cloud
+from inference.counterfactual.directions import directions, names_of
+from inference.counterfactual.predictor import Predictor, predictor_of, probabilities
+from inference.counterfactual.view import View
+from inference.models import Bundle
+from inference.networks.inverter import CounterfactualNetwork
+from inference.phases import PHASES
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How many latents are looked at."""
+
+    samples: int = 5_000
+    """Latents of random z."""
+    images: int = 2_500
+    """Training slices whose encoded latents are looked at as well: what is explained later is encoded."""
+    seed: int = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the directions."""
+        return names_of([phase.value for phase in PHASES])
+
+
+def fit(
+    network: CounterfactualNetwork, view: View, explained: Bundle, images: Tensor, fitting: Fitting
+) -> dict[str, Any]:
+    """Sets cloud and directions of `network`, for images[slice, 1, row, column] of training; returns the figures."""
+    latents = sampled(network, images, fitting)
+    cloud = Cloud.around(latents)
+    known = answers(network, latents, view, predictor_of(explained))
+    found = directions(cloud.whitened(latents), known, [phase.value for phase in PHASES])
+    network.mean.copy_(torch.from_numpy(cloud.mean))
+    network.spread.copy_(torch.from_numpy(cloud.spread))
+    network.directions.copy_(torch.from_numpy(np.stack([direction.unit for direction in found])))
+    distances = cloud.distance(latents)
+    said = np.bincount(known.argmax(axis=1), minlength=len(PHASES)) / len(known)
+    return {
+        "direction auc": {direction.name: _rounded(direction.auc) for direction in found},
+        "answers to the latents": {phase.value: round(float(p), 3) for phase, p in zip(PHASES, said, strict=True)},
+        "distance": {f"{q} %": round(float(np.percentile(distances, q)), 3) for q in (50, 95, 99)},
+    }
+
+
+@torch.inference_mode()
+def sampled(network: CounterfactualNetwork, images: Tensor, fitting: Fitting) -> Array:
+    """[sample, latent]: w of random z, and the encoded images' (a mean over the blocks)."""
+    random = torch.Generator().manual_seed(fitting.seed)
+    z = torch.randn((fitting.samples, network.generator.shape.latent), generator=random)
+    parts = [network.generator.mapping(z)] if fitting.samples else []
+    parts += [network.encoder(some).mean(dim=1) for some in _batches(images)]
+    return torch.cat(parts).double().numpy()
+
+
+@torch.inference_mode()
+def answers(network: CounterfactualNetwork, latents: Array, view: View, predictor: Predictor) -> Array:
+    """[sample, class]: what the model says of the image of each latent."""
+    found = []
+    for some in _batches(torch.from_numpy(latents).float()):
+        images = network.generator.synthesis(network.generator.everywhere(some))
+        found.append(predictor.logits(view.onto(view.hounsfield(images[:, 0]), predictor.grid)))
+    return probabilities(np.concatenate(found))
+
+
+def _batches(values: Tensor) -> Iterator[Tensor]:
+    for start in range(0, len(values), BATCH):
+        yield values[start : start + BATCH]
+
+
+def _rounded(value: float) -> float | None:
+    """For a card, which knows no NaN."""
+    return round(value, 3) if np.isfinite(value) else None

@@ -1,0 +1,119 @@
+"""From slices to a generator's bundle: resumed where it was stopped, and loaded as the node loads it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inference.counterfactual.fitting import Fitting
+from inference.counterfactual.model import CounterfactualModel
+from inference.counterfactual.view import View
+from inference.models import Bundle, ModelCard, load_bundle
+from inference.networks.classifier import PhaseClassifier
+from inference.networks.stylegan2 import Shape
+from inference.phases import PHASES
+from inference.preprocessing import Grid
+from inference.training.datasets import Sample, ShardPool, pack, write_shard
+from inference.training.generator_data import middle_images, real_images
+from inference.training.generator_loop import Weights
+from inference.training.generator_sheet import tiled
+from inference.training.own_data import Labelled
+from inference.training.train_generator import GeneratorTraining, train_generator
+from inference.volume import Volume
+
+VIEW = View(size=16, pixel_mm=25.0)
+TRAINING = GeneratorTraining(
+    batch=4,
+    view=VIEW,
+    shape=Shape(size=16, base=4, latent=6, width=64, most=8, mapping=1),
+    weights=Weights(alone=1),
+    fitting=Fitting(samples=16, images=12),
+    workers=0,
+    most_steps=3,
+    phantom_shards=0,
+)
+
+
+def explained() -> Bundle:
+    torch.manual_seed(0)
+    module = PhaseClassifier(3, 4, (1, 1, 1, 1)).eval().requires_grad_(False)
+    options = {**Grid(size=32, pixel_mm=12.5).as_options(), "width": 4, "blocks": [1, 1, 1, 1]}
+    return Bundle(ModelCard("phase", "1", "phase", "phase-classifier", "abc", "", "", "", {}, options), module)
+
+
+def shards(folder: Path, count: int = 12) -> Path:
+    """Discs of different grey."""
+    y, x = np.mgrid[-1:1:60j, -1:1:60j]
+    disc = (x**2 + y**2 < 0.5).astype(np.float32)
+    made = [Sample(disc * (1000.0 + 20 * i) - 1000.0, (7.0, 7.0), PHASES[0], None, True) for i in range(count)]
+    write_shard(folder / "phantoms", "one", pack(made, VIEW.grid))
+    return folder
+
+
+def test_a_generator_is_trained_stopped_and_finished(tmp_path: Path) -> None:
+    """Steps go on from the checkpoint; card, sheets and log are there; the bundle explains its own model."""
+    work = shards(tmp_path / "work")
+    card = train_generator(tmp_path / "out", work, explained(), TRAINING, progress=False)
+    assert card.options["steps"] == 3
+    assert card.task == "generator"
+    more = GeneratorTraining(**{**vars(TRAINING), "most_steps": 5})
+    card = train_generator(tmp_path / "out", work, explained(), more, progress=False)
+    assert (card.options["steps"], card.options["images"]) == (5, 20)
+    rows = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
+    assert {"step", "generator", "discriminator", "reconstruction", "augmentation"} <= set(rows[-1])
+    assert {path.name for path in (work / "sheets").iterdir()} >= {"000005-samples.png", "000005-again.png"}
+    found = CounterfactualModel.of(load_bundle(tmp_path / "out"), explained())
+    assert found.images(torch.zeros(1, 3, 6)).shape == (1, 16, 16)
+    assert card.data.startswith("Synthetic CT")
+
+
+def test_handed_in_series_are_learned_from_without_their_labels(tmp_path: Path) -> None:
+    """Their share of every batch comes from shards below `own`, whose names say nothing of the patient."""
+    volume = Volume.from_array(np.full((6, 40, 40), 50.0, np.float32), (5.0, 8.0, 8.0))
+    heard: list[str] = []
+    train_generator(
+        tmp_path / "out",
+        shards(tmp_path / "work"),
+        explained(),
+        TRAINING,
+        own=[Labelled("MISTER X", volume, None)],
+        progress=False,
+        note=heard.append,
+    )
+    (kept,) = (tmp_path / "work" / "own").iterdir()
+    assert "MISTER" not in kept.name
+    assert heard[-1] == "Fitting the directions"
+
+
+def test_a_batch_is_a_function_of_seed_and_step(tmp_path: Path) -> None:
+    """Whatever was drawn before; another step is another batch, moved by a few pixels at most."""
+    pool = ShardPool({shards(tmp_path) / "phantoms": 1.0}, seed=0)
+    pool.look()
+    first = real_images(pool, VIEW, 4, seed=3, step=7)
+    real_images(pool, VIEW, 4, seed=3, step=8)
+    assert torch.equal(first, real_images(pool, VIEW, 4, seed=3, step=7))
+    assert not torch.equal(first, real_images(pool, VIEW, 4, seed=3, step=9))
+    middle = middle_images(pool, VIEW, 8, seed=1)
+    assert middle.shape == (8, 1, 16, 16)
+    columns = (middle > 0).float().mean(dim=(0, 1, 2))
+    centre = float((columns * torch.arange(16)).sum() / columns.sum())
+    assert centre == pytest.approx(7.5, abs=1.5)
+
+
+@pytest.mark.parametrize(("count", "shape"), [(8, (34, 68)), (5, (34, 68)), (4, (17, 68))])
+def test_a_sheet_has_all_images_in_rows(count: int, shape: tuple[int, int]) -> None:
+    """Four to a row, a dark line between."""
+    sheet = tiled(torch.ones(count, 1, 16, 16), columns=4)
+    assert sheet.shape == shape
+    assert int((sheet == 255).sum()) == count * 256
+
+
+def test_a_gpu_is_given_the_explained_models_own_pixels() -> None:
+    """The same field at twice the resolution, and what is asked for besides."""
+    small, large = (GeneratorTraining.fitting_to(device, hours=3.0) for device in ("cpu", "cuda"))
+    assert (small.view.size, large.view.size) == (80, 160)
+    assert small.view.size * small.view.pixel_mm == large.view.size * large.view.pixel_mm == 400.0
+    assert all(training.shape.size == training.view.size for training in (small, large))
+    assert small.hours == large.hours == 3.0
