@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from inference.devices import OnDevice
 from inference.errors import CannotJudge
 from inference.explain import Map, explain
 from inference.explain.scores import score_maps
@@ -122,7 +123,7 @@ def answer_slices(
 ) -> SliceAnswers:
     """The network's answer to every slice. Raises CannotJudge when no slice holds anything."""
     grid = Grid.from_options(bundle.card.options)
-    network = _Network(bundle.module, device)
+    network = OnDevice(bundle.module, device, _answers)
     logits, timing, scope = list[Array](), list[Array](), list[Array]()
     noise, empty = list[float](), 0
     for indices, prepared in _prepared(volume, grid):
@@ -193,27 +194,12 @@ def _layers(bundle: Bundle, maps: Sequence[str]) -> dict[str, str]:
     return {method: named.get(method, POOLED_LAYER) for method in maps}
 
 
-class _Network:
-    """The network on a device, and on the CPU once that has failed."""
-
-    def __init__(self, module: nn.Module, device: str) -> None:
-        self.module, self.device = module, device
-
-    def __call__(self, inputs: torch.Tensor) -> tuple[Array, Array, Array]:
-        try:
-            return self._run(inputs)
-        except (RuntimeError, AssertionError) as error:
-            if self.device == "cpu":
-                raise
-            log.warning("device %s failed, going on with the CPU: %s", self.device, error)
-            self.device = "cpu"
-            return self._run(inputs)
-
-    def _run(self, inputs: torch.Tensor) -> tuple[Array, Array, Array]:
-        with torch.inference_mode():
-            outputs = self.module.to(self.device).answer(inputs.to(self.device))  # type: ignore[operator]
-            logits, timing, scope = (value.float().cpu().numpy().astype(np.float64) for value in outputs)
-        return logits, timing, scope
+def _answers(module: nn.Module, inputs: torch.Tensor) -> tuple[Array, Array, Array]:
+    """Logits, timing and scope of each slice."""
+    with torch.inference_mode():
+        outputs = module.answer(inputs)  # type: ignore[operator]
+        logits, timing, scope = (value.float().cpu().numpy().astype(np.float64) for value in outputs)
+    return logits, timing, scope
 
 
 def _prepared(volume: Volume, grid: Grid) -> Iterator[tuple[range, _Prepared]]:

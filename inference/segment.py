@@ -8,13 +8,13 @@ Slices are read and segmented in small batches; only the labels grow with their 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from inference.devices import OnDevice
 from inference.errors import CannotJudge, InvalidBundle
 from inference.models import Bundle
 from inference.phantom.organs import Organ
@@ -34,6 +34,8 @@ from inference.preprocessing import (
 from inference.volume import Hounsfield, Volume
 
 log = logging.getLogger(__name__)
+
+Scores = NDArray[np.float32]
 
 BATCH = 8
 ORGANS: tuple[Organ, ...] = (
@@ -78,7 +80,7 @@ def segment(volume: Volume, bundle: Bundle, *, device: str = "cpu", most_slices:
         raise CannotJudge(f"Too few slices: {len(volume)}, and at least {FEWEST_SLICES} are needed.")
     indices = spread(len(volume), most_slices)
     labels = np.zeros((len(indices), *volume.shape), np.uint8)
-    network, full = _Network(bundle.module, device), 0
+    network, full = OnDevice(bundle.module, device, _scores), 0
     for first in range(0, len(indices), BATCH):
         images = [volume.upright(volume.slice(i)) for i in indices[first : first + BATCH]]
         for offset, (label, holds_tissue) in enumerate(_labelled(images, volume.pixel_spacing_mm, network, grid)):
@@ -114,30 +116,14 @@ def organ_scores(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
         return torch.softmax(module(inputs).float(), dim=1)
 
 
-class _Network:
-    """The network on a device, and on the CPU once that has failed."""
-
-    def __init__(self, module: nn.Module, device: str) -> None:
-        self.module, self.device = module, device
-
-    def __call__(self, inputs: torch.Tensor) -> NDArray[np.float32]:
-        try:
-            return self._run(inputs)
-        except (RuntimeError, AssertionError) as error:
-            if self.device == "cpu":
-                raise
-            log.warning("device %s failed, going on with the CPU: %s", self.device, error)
-            self.device = "cpu"
-            return self._run(inputs)
-
-    def _run(self, inputs: torch.Tensor) -> NDArray[np.float32]:
-        ordered: Any = inputs.to(self.device).contiguous(memory_format=torch.channels_last)
-        scores = organ_scores(self.module.to(self.device), ordered)
-        return np.ascontiguousarray(scores.cpu().numpy())
+def _scores(module: nn.Module, inputs: torch.Tensor) -> Scores:
+    """As `organ_scores`, in memory of the CPU."""
+    scores = organ_scores(module, inputs.contiguous(memory_format=torch.channels_last))
+    return np.ascontiguousarray(scores.cpu().numpy())
 
 
 def _labelled(
-    images: Sequence[Hounsfield], spacing_mm: tuple[float, float], network: _Network, grid: Grid
+    images: Sequence[Hounsfield], spacing_mm: tuple[float, float], network: OnDevice[Scores], grid: Grid
 ) -> Iterator[tuple[NDArray[np.uint8], bool]]:
     """(labels[row, column], holds tissue) of upright images, on their own pixels."""
     cleaned = [clean(image) for image in images]

@@ -20,19 +20,11 @@ from inference.organ_vote import NATIVE_HU, TABLE, Stretch, VoteModel, scaled, t
 from inference.phantom.contrast import Physiology, enhancement
 from inference.phantom.organs import ENGLISH, Organ
 from inference.phases import PHASES, Phase
+from inference.segment import ORGANS as SEGMENTED
 
 Array = NDArray[np.float64]
 
-ORGANS: tuple[Organ, ...] = (
-    Organ.AORTA,
-    Organ.INFERIOR_VENA_CAVA,
-    Organ.PORTAL_VEIN,
-    Organ.LIVER,
-    Organ.SPLEEN,
-    Organ.KIDNEY_CORTEX,
-    Organ.KIDNEY_MEDULLA,
-    Organ.RENAL_PELVIS,
-)
+ORGANS: tuple[Organ, ...] = tuple(organ for organ in SEGMENTED if organ is not Organ.BLADDER)
 """The organs that vote. Not the bladder: what it holds may be of an earlier examination."""
 STRETCHES: tuple[tuple[tuple[float, float] | None, Mapping[Phase, float], float], ...] = (
     (None, {Phase.UNENHANCED: 1.0}, 1.0),

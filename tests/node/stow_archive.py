@@ -1,13 +1,14 @@
 """A DICOMweb archive that keeps what it is sent, counts it, lists it, and answers as it is told."""
 
 import io
-import json
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 from pydicom import dcmread
+
+from tests.dicomweb import JsonService
 
 REFERENCED, FAILED = "00081199", "00081198"
 """Referenced SOP Sequence and Failed SOP Sequence of the Store Instances Response Module, PS3.18 Table I.2-1."""
@@ -68,31 +69,11 @@ def _ui(uid: str) -> dict[str, Any]:
     return {"vr": "UI", "Value": [uid]}
 
 
-class _Service(BaseHTTPRequestHandler):
+class _Service(JsonService):
     archive: StowArchive
 
     def do_POST(self) -> None:
-        self._answer(*self.archive.store(self._body()))
+        self.answer(*self.archive.store(self.body()))
 
     def do_GET(self) -> None:
-        self._answer(200, self.archive.listed(self.path))
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers["Content-Length"]))
-        body = b""
-        while size := int(self.rfile.readline(), 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
-
-    def _answer(self, status: int, payload: object) -> None:
-        data = json.dumps(payload).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/dicom+json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None: ...
+        self.answer(200, self.archive.listed(self.path))

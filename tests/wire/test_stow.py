@@ -1,9 +1,8 @@
 """STOW-RS and QIDO-RS, against a service of a few lines that answers as it is told."""
 
-import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,10 @@ from test_sending import instance
 from dicomnode.errors import Retry
 from dicomnode.network.statuses import Outcome
 from dicomnode.network.stow import WebDestination, instances_present, store
+from tests.dicomweb import JsonService
 
 
-class Service(BaseHTTPRequestHandler):
+class Service(JsonService):
     """Answers each POST with the next of `answers`; GET lists `listed`."""
 
     answers: list[tuple[int, dict]]
@@ -22,30 +22,11 @@ class Service(BaseHTTPRequestHandler):
     bodies: list[bytes]
 
     def do_POST(self) -> None:
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            body = b""
-            while (size := int(self.rfile.readline(), 16)) or not self.rfile.readline():
-                if not size:
-                    break
-                body += self.rfile.read(size)
-                self.rfile.readline()
-        else:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.bodies.append(body)
+        self.bodies.append(self.body())
         self.answer(*self.answers.pop(0))
 
     def do_GET(self) -> None:
         self.answer(200, [{"00080018": {"vr": "UI", "Value": [uid]}} for uid in self.listed])
-
-    def answer(self, status: int, payload: object) -> None:
-        data = json.dumps(payload).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/dicom+json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None: ...
 
 
 @pytest.fixture
