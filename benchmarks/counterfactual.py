@@ -135,7 +135,7 @@ def walked(model: CounterfactualModel, samples: Sequence[Sample], found: Sequenc
         if inversion.reason is None and inversion.source.max() >= SURE:
             answer = PHASES[int(inversion.source.argmax())]
             direction = route(answer, neighbour(answer, inversion))
-            made.append(Walked(sample, inversion, walk(model, inversion.latents, direction)))
+            made.append(Walked(sample, inversion, walk(model, inversion.latents, direction, anatomy=inversion.anatomy)))
     return made
 
 
@@ -198,11 +198,17 @@ def realism_figures(model: CounterfactualModel, bundle: Bundle, samples: Sequenc
     latent = model.network.generator.shape.latent
     z = torch.randn((max(64, len(samples)), latent), generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        made = model.network.generator(z)
+        made = model.network.generator(z, _places(model, samples, len(z)))
     print(f"FID-like, samples           {frechet_distance(ours, features(_through(model, made))):.2f}")
     print(f"FID-like, other phantoms    {frechet_distance(ours, again):.2f} (n = {len(samples)} each)")
     if sheet is not None:
         Image.fromarray(tiled(made[:64], 8, zoom=1)).save(sheet)
+
+
+def _places(model: CounterfactualModel, samples: Sequence[Sample], count: int) -> torch.Tensor | None:
+    """Anatomy of the samples, over and over until there are enough; None for a generator that takes none."""
+    images = torch.cat([samples[i % len(samples)].seen for i in range(count)])
+    return model.network.encoder.anatomy(images)
 
 
 def _through(model: CounterfactualModel, images: torch.Tensor) -> NDArray[np.float32]:

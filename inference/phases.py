@@ -51,8 +51,13 @@ class Calibration:
     most_looks: float = 3.0
     """How many independent looks even the longest series is worth."""
     late_looks: float = 1.2
-    """The same between portal venous and delayed: a series between the two is so in all of its slices, and their
-    agreeing on it must not make it surer that it is one of them."""
+    """The same between portal venous and delayed, of `late_lead`: a series between the two is so in all of its slices,
+    and their agreeing on it must not make it surer that it is one of them."""
+    late_power: float = 1.0
+    """Power to which the lead of one of these two over the other is raised: above 1.0 a small lead, as a series between
+    the two has it, counts for less, and a large one for more."""
+    late_border: float = 0.0
+    """Lead of delayed over portal venous, in mean log probability, at which both are equally probable."""
     certain: float = 0.70
     """Least probability of a phase that is answered."""
     opposed: float = 0.25
@@ -185,9 +190,15 @@ def _pooled(slices: Array, weights: Array, telling_mm: float, calibration: Calib
     reached = telling_mm / (telling_mm + calibration.look_mm)
     pooled = _softmax(calibration.most_looks * reached * mean_log)
     late = [PHASES.index(Phase.PORTAL_VENOUS), PHASES.index(Phase.DELAYED)]
-    looks = min(calibration.late_looks, calibration.most_looks) * reached
-    pooled[late] = pooled[late].sum() * _softmax(looks * mean_log[late])
+    lead = late_lead(mean_log, calibration)
+    pooled[late] = pooled[late].sum() * _softmax(np.array([0.0, calibration.late_looks * reached * lead]))
     return pooled
+
+
+def late_lead(mean_log: Array, calibration: Calibration) -> float:
+    """How far delayed is ahead of portal venous in mean_log[phase], bent by `late_power`; negative: behind."""
+    lead = mean_log[PHASES.index(Phase.DELAYED)] - mean_log[PHASES.index(Phase.PORTAL_VENOUS)] - calibration.late_border
+    return float(np.sign(lead) * np.abs(lead) ** calibration.late_power)
 
 
 def _softmax(logits: Array) -> Array:

@@ -54,19 +54,29 @@ class Moment:
         return cls(phase, seconds)
 
 
-def any_painted(donors: Mapping[str, Donor], weights: Mapping[str, float], rng: Generator) -> Sample:
-    """A painted slice of one of the donors, drawn by their weights."""
+def any_donor(donors: Mapping[str, Donor], weights: Mapping[str, float], rng: Generator) -> Donor:
+    """One of the donors, drawn by their weights."""
     names = sorted(donors)
     share = np.array([weights.get(name, 1.0) for name in names])
-    return painted(donors[names[rng.choice(len(names), p=share / share.sum())]], rng)
+    return donors[names[rng.choice(len(names), p=share / share.sum())]]
 
 
 def painted(donor: Donor, rng: Generator) -> Sample:
     """One slice with the contrast of a random patient at a random time."""
     i = _slice_with_organs(donor, rng)
-    labels, image = donor.labels[i], _blended(donor, i, rng)
-    physiology = Physiology.random(rng)
-    moment = Moment.random(physiology, rng)
+    image = _blended(donor, i, rng)
+    return _at_some_time(donor, i, image, Physiology.random(rng), rng)
+
+
+def painted_pair(donor: Donor, rng: Generator) -> tuple[Sample, Sample]:
+    """The same slice of one random patient at two random times."""
+    i = _slice_with_organs(donor, rng)
+    image, physiology = _blended(donor, i, rng), Physiology.random(rng)
+    return _at_some_time(donor, i, image, physiology, rng), _at_some_time(donor, i, image, physiology, rng)
+
+
+def _at_some_time(donor: Donor, i: int, image: Floats, physiology: Physiology, rng: Generator) -> Sample:
+    labels, moment = donor.labels[i], Moment.random(physiology, rng)
     mean, unmixed = attenuation_table(moment.seconds, physiology, moment.earlier)
     change = _change(labels, mean, physiology, rng)[labels] + unmixed[labels] * _streams(image.shape, rng)
     change = ndimage.gaussian_filter(change, rng.uniform(0.6, 1.3))

@@ -30,7 +30,7 @@ import numpy as np
 import thorax
 import torch
 from donors import Donor, medians
-from painting import any_painted
+from painting import any_donor, painted
 from tqdm import tqdm
 
 from inference.models import Bundle, load_bundle
@@ -62,7 +62,7 @@ SEEDS = {"phantoms": 31, "painted": 7, "bent": 5, "outliers": 21}
 PAINTED_SLICES, BENT_SLICES = 128, 48
 """A painted shard's; a bent shard's for each donor."""
 SCHEDULE = Schedule(hours=1.28, batch=48, peak_rate=2e-3, checkpoint_seconds=60)
-CALIBRATED, CHECKED = (48, 7_000), (60, 9_000)
+CALIBRATED, CHECKED = (60, 7_000), (60, 9_000)
 """(synthetic patients, first seed) that the answer is calibrated on and that the figures are of."""
 DATA = (
     "Synthetic CT from inference.phantom (training setting), and six real CT volumes whose contrast was taken out and "
@@ -99,7 +99,7 @@ def make_shards(work: Path, training: Training, made: dict[str, Donor], counts: 
 def painted_slices(made: dict[str, Donor], seed: int, number: int) -> list[Sample]:
     """Slices as they were scanned, painted."""
     rng = np.random.default_rng([seed, number])
-    return [any_painted(made, WEIGHTS, rng) for _ in range(PAINTED_SLICES)]
+    return [painted(any_donor(made, WEIGHTS, rng), rng) for _ in range(PAINTED_SLICES)]
 
 
 def bent_slices(made: dict[str, Donor], seed: int, number: int) -> list[Sample]:
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     counts = {folder: min(count, most) for folder, count in SHARDS.items()}
     make_shards(options.work, training, donors(options.ct_root, options.work), counts)
     trainer = learn(options.work, training, load_bundle(options.start) if options.start else None)
-    made = studies(min(CALIBRATED[0], most), seed=CALIBRATED[1], between=True)
+    made = studies(CALIBRATED[0] if options.most_steps is None else 1, seed=CALIBRATED[1], textbook=True, between=True)
     bundle = export(options.out, trainer, training, made)
     bundle = write_metrics(options.out, bundle, checked(bundle, min(CHECKED[0], most)))
     print(f"{options.out}: {trainer.progress.step} steps, weights {bundle.card.weights_sha256}")

@@ -13,21 +13,24 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from train import donors, painted_slices
+from painting import any_donor, painted_pair
+from train import PAINTED_SLICES, WEIGHTS, donors
 
 from dicomnode.series.volume import Unjudgeable, load
 from inference.models import default_bundle_path, load_bundle
-from inference.training.datasets import Sample, pack, write_shard
+from inference.training.datasets import write_shard
+from inference.training.generator_data import pack_alone, pack_pairs
 from inference.training.generator_loop import Weights
 from inference.training.own_data import Labelled, write_own
-from inference.training.phantoms import SLICES, Order, fill
+from inference.training.phantoms import PAIRS, Order, fill
 from inference.training.train_generator import GeneratorTraining, train_generator
 
 REAL = ("acrin001-abd", "lfcp0001", "ctpe0117", "crlm1006", "crlm1004")
-SHARES = {"painted": 0.28, "real": 0.14}
+SHARES = {"painted": 0.3, "real": 0.06}
 """Folder of shards -> share of a batch; phantoms are the rest."""
-SHARDS = {"phantoms": 40, "painted": 20}
+SHARDS = {"phantoms": 60, "painted": 30}
 SEEDS = {"phantoms": 61, "painted": 17}
 DATA = (
     "Synthetic CT from inference.phantom (training setting); real CT volumes as they are and with their contrast "
@@ -40,13 +43,14 @@ DATA = (
 def make_shards(root: Path, work: Path, training: GeneratorTraining, counts: dict[str, int]) -> None:
     """All shards; what is there already is not made again."""
     grid = training.view.grid
-    fill([Order(work / "phantoms", SLICES, counts["phantoms"], SEEDS["phantoms"])], grid, niceness=0)
-    write_own(work / "real", _real(root), grid, validation_share=0.0)
+    fill([Order(work / "phantoms", PAIRS, counts["phantoms"], SEEDS["phantoms"])], grid, niceness=0)
+    write_own(work / "real", _real(root), grid, validation_share=0.0, packed=pack_alone)
     missing = [n for n in range(counts["painted"]) if not (work / "painted" / f"{n:05d}").exists()]
     made = donors(root, work) if missing else {}
     for number in missing:
-        slices: list[Sample] = painted_slices(made, SEEDS["painted"], number)
-        write_shard(work / "painted", f"{number:05d}", pack(slices, grid))
+        rng = np.random.default_rng([SEEDS["painted"], number])
+        pairs = [painted_pair(any_donor(made, WEIGHTS, rng), rng) for _ in range(PAINTED_SLICES)]
+        write_shard(work / "painted", f"{number:05d}", pack_pairs(pairs, grid))
 
 
 def _real(root: Path) -> Iterator[Labelled]:

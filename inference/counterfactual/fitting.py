@@ -41,7 +41,7 @@ def fit(
     """Sets cloud and directions of `network`, for images[slice, 1, row, column] of training; returns the figures."""
     latents = sampled(network, images, fitting)
     cloud = Cloud.around(latents)
-    known = answers(network, latents, view, predictor_of(explained))
+    known = answers(network, latents, images, view, predictor_of(explained))
     found = directions(cloud.whitened(latents), known, [phase.value for phase in PHASES])
     network.mean.copy_(torch.from_numpy(cloud.mean))
     network.spread.copy_(torch.from_numpy(cloud.spread))
@@ -66,12 +66,17 @@ def sampled(network: CounterfactualNetwork, images: Tensor, fitting: Fitting) ->
 
 
 @torch.inference_mode()
-def answers(network: CounterfactualNetwork, latents: Array, view: View, predictor: Predictor) -> Array:
-    """[sample, class]: what the model says of the image of each latent."""
-    found = []
+def answers(network: CounterfactualNetwork, latents: Array, images: Tensor, view: View, predictor: Predictor) -> Array:
+    """[sample, class]: what the model says of the image of each latent.
+
+    Where anatomy is wanted it is that of some other of the images: no direction can hide in what goes with a place.
+    """
+    found, start = [], len(images) // 2
     for some in _batches(torch.from_numpy(latents).float()):
-        images = network.generator.synthesis(network.generator.everywhere(some))
-        found.append(predictor.logits(view.onto(view.hounsfield(images[:, 0]), predictor.grid)))
+        places = images[(start + torch.arange(len(some))) % len(images)]
+        start += len(some)
+        made = network.generator.synthesis(network.generator.everywhere(some), anatomy=network.encoder.anatomy(places))
+        found.append(predictor.logits(view.onto(view.hounsfield(made[:, 0]), predictor.grid)))
     return probabilities(np.concatenate(found))
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from inference.counterfactual.cloud import Array
 from inference.counterfactual.model import CounterfactualModel
+from inference.networks.inverter import Code
 from inference.phases import PHASES
 
 FLIPPED = "The model calls the reconstruction {now}, and the slice {was}."
@@ -37,6 +38,8 @@ class Inversion:
 
     latents: Tensor
     """[block, latent]."""
+    anatomy: Tensor | None
+    """[channel, row, column]; None for a generator that takes none."""
     hounsfield: Tensor
     """hounsfield[row, column] of the view: the slice, within the window."""
     reconstruction: Tensor
@@ -76,32 +79,36 @@ def invert(
     model: CounterfactualModel, images: Tensor, source: Array, refinement: Refinement | None = None
 ) -> tuple[Inversion, ...]:
     """images[slice, 1, row, column] in -1..1; source[slice, class]: what the model says of the slices themselves."""
-    found = refined(model, images, refinement or Refinement())
-    made = model.images(found)
+    found, anatomy = refined(model, images, refinement or Refinement())
+    made = model.images(found, anatomy)
     kept = model.probabilities(made)
     distances = model.cloud.distance(found.mean(dim=1).double().cpu().numpy())
     seen = model.view.hounsfield(images[:, 0])
+    places = [None] * len(images) if anatomy is None else list(anatomy.cpu())
     return tuple(
-        Inversion(found[i].cpu(), seen[i], made[i], source[i], kept[i], float(distances[i]), model.farthest)
+        Inversion(found[i].cpu(), places[i], seen[i], made[i], source[i], kept[i], float(distances[i]), model.farthest)
         for i in range(len(images))
     )
 
 
-def refined(model: CounterfactualModel, images: Tensor, refinement: Refinement) -> Tensor:
-    """latents[slice, block, latent] of images[slice, 1, row, column]: the encoder's, and then a little better."""
+def refined(model: CounterfactualModel, images: Tensor, refinement: Refinement) -> Code:
+    """latents[slice, block, latent] of images[slice, 1, row, column]: the encoder's, and then a little better.
+
+    Anatomy stays the encoder's.
+    """
     images = images.to(model.device)
     with torch.no_grad():
-        start: Tensor = model.network.encoder(images)
+        start, anatomy = model.network.encoder.code(images)
     latents = start.clone().requires_grad_()
     optimiser = torch.optim.Adam([latents], lr=refinement.rate)
     for _ in range(refinement.steps):
-        made = model.network.generator.synthesis(latents)
+        made = model.network.generator.synthesis(latents, anatomy=anatomy)
         # A sum, so that each slice is fitted as if it were alone.
         loss: Tensor = _difference(made, images) + refinement.anchor * (latents - start).square().mean(dim=(1, 2)).sum()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    return latents.detach()
+    return latents.detach(), anatomy
 
 
 def _difference(made: Tensor, images: Tensor) -> Tensor:

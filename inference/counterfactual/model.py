@@ -70,9 +70,14 @@ class CounterfactualModel:
         unit = self.network.directions[self.names.index(known)].double().cpu().numpy()
         return np.asarray(sign * (self.cloud.spread @ (unit / np.linalg.norm(unit))))
 
-    def images(self, latents: Tensor) -> Tensor:
-        """latents[slice, block, latent] -> hounsfield[slice, row, column] of the view."""
-        return self.view.hounsfield(self.network.generator.synthesis(latents.to(self.device))[:, 0]).cpu()
+    def images(self, latents: Tensor, anatomy: Tensor | None = None) -> Tensor:
+        """latents[slice, block, latent], anatomy[slice, channel, row, column] -> hounsfield[slice, row, column].
+
+        Of the view; `anatomy` is None for a generator that takes none.
+        """
+        given = None if anatomy is None else anatomy.to(self.device)
+        made = self.network.generator.synthesis(latents.to(self.device), anatomy=given)
+        return self.view.hounsfield(made[:, 0]).cpu()
 
     def logits(self, hounsfield: Tensor) -> Array:
         """What the explained model says of hounsfield[slice, row, column] of the view: [slice, class]."""

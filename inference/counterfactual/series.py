@@ -68,7 +68,7 @@ def counterfactual(
     wanted = target or neighbour(answer, inversion)
     moved = None
     if inversion.reason is None:
-        moved = walk(model, inversion.latents, route(answer, wanted), steps_sd)
+        moved = walk(model, inversion.latents, route(answer, wanted), steps_sd, inversion.anatomy)
     return Counterfactual(
         slice_index=slices[chosen],
         answer=answer,

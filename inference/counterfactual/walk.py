@@ -61,13 +61,22 @@ class Walk:
         return min(ahead) if ahead else None
 
 
-def walk(model: CounterfactualModel, latents: Tensor, direction: str, steps_sd: Sequence[float] = STEPS_SD) -> Walk:
-    """latents[block, latent] moved along a direction, in every block alike. Raises KeyError for an unknown one."""
+def walk(
+    model: CounterfactualModel,
+    latents: Tensor,
+    direction: str,
+    steps_sd: Sequence[float] = STEPS_SD,
+    anatomy: Tensor | None = None,
+) -> Walk:
+    """latents[block, latent] moved along a direction, in every block alike. Raises KeyError for an unknown one.
+
+    anatomy[channel, row, column], where the generator takes any, stays as it is.
+    """
     steps = torch.tensor(list(steps_sd), dtype=torch.float32)
     along = torch.from_numpy(model.step(direction)).float()
     moved = latents[None] + steps[:, None, None] * along[None, None]
     with torch.no_grad():
-        made = model.images(moved)
+        made = model.images(moved, None if anatomy is None else anatomy.expand(len(moved), -1, -1, -1))
     target = target_of(direction)
     return Walk(direction, target, tuple(map(float, steps_sd)), made.numpy(), model.logits(made))
 

@@ -1,5 +1,7 @@
-"""The inverter: a residual encoder image -> latents in W+, and what is known of the latents it leads to.
+"""The inverter: a residual encoder image -> latents in W+ and anatomy, and what is known of the latents it leads to.
 
+Anatomy, where the generator takes any, is read by a pyramid (Lin 2017, "Feature Pyramid Networks"): fine features that
+know what they are part of.
 One w for all blocks and a little for each of them (Tov 2021, "Designing an Encoder for StyleGAN Image Manipulation")
 stay near the latents that the generator knows. Over all images w has zero mean and unit variance: without that, an
 encoder that begins with nearly the same w for every image teaches the generator to draw the mean image.
@@ -12,11 +14,34 @@ import torch
 from torch import Tensor, nn
 
 from inference.networks.stylegan2 import Generator, Shape, Trunk
-from inference.networks.stylegan2_blocks import EqualConv, EqualLinear, activated
+from inference.networks.stylegan2_blocks import GAIN, EqualConv, EqualLinear, activated, doubled
+
+Code = tuple[Tensor, Tensor | None]
+"""latents[batch, block, latent]; anatomy[batch, channel, row, column] or None."""
+
+
+class Pyramid(nn.Module):
+    """Features of all sizes -> anatomy[batch, channel, row, column]: each size is refined by the one above it."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        here = shape.channels(shape.anatomy_size)
+        self.sizes = [size for size in shape.sizes if size <= shape.anatomy_size]
+        self.across = nn.ModuleList(EqualConv(shape.channels(size), here, 1) for size in self.sizes)
+        self.within = nn.ModuleList(EqualConv(here, here, 3) for _ in self.sizes)
+        self.last = EqualConv(here, shape.anatomy, 1)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """levels[size]: from the image's own size down to the smallest."""
+        x: Tensor | None = None
+        for across, within, level in zip(self.across, self.within, reversed(levels), strict=False):
+            beside = across(level)
+            x = activated(within(beside if x is None else (doubled(x) + beside) / GAIN))
+        return self.last(x)  # type: ignore[no-any-return]
 
 
 class Encoder(nn.Module):
-    """image[batch, 1, row, column] -> latents[batch, block, latent]."""
+    """image[batch, 1, row, column] -> latents[batch, block, latent], and anatomy where the generator takes any."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -29,11 +54,24 @@ class Encoder(nn.Module):
         self.unit = nn.BatchNorm1d(shape.latent, affine=False)
         self.apart = EqualLinear(4 * here, shape.latent * shape.blocks)
         nn.init.zeros_(self.apart.weight)
+        self.pyramid = Pyramid(shape) if shape.anatomy else None
 
     def forward(self, image: Tensor) -> Tensor:
-        x = activated(self.last(self.trunk(image)))
+        return self._latents(self.trunk(image))
+
+    def code(self, image: Tensor) -> Code:
+        """Both of one image."""
+        levels = self.trunk.levels(image)
+        return self._latents(levels[-1]), None if self.pyramid is None else self.pyramid(levels)
+
+    def anatomy(self, image: Tensor) -> Tensor | None:
+        """Where things lie."""
+        return None if self.pyramid is None else self.pyramid(self.trunk.levels(image))
+
+    def _latents(self, features: Tensor) -> Tensor:
+        x = activated(self.last(features))
         x = activated(self.hidden(x.flatten(1)))
-        apart = self.apart(x).view(len(image), self.shape.blocks, self.shape.latent)
+        apart = self.apart(x).view(len(x), self.shape.blocks, self.shape.latent)
         return self.unit(self.common(x).float())[:, None] + apart.float()  # type: ignore[no-any-return]
 
 
@@ -54,7 +92,8 @@ class CounterfactualNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """The reconstruction of image[batch, 1, row, column]."""
-        return self.generator.synthesis(self.encoder(image))  # type: ignore[no-any-return]
+        latents, anatomy = self.encoder.code(image)
+        return self.generator.synthesis(latents, anatomy=anatomy)  # type: ignore[no-any-return]
 
 
 def counterfactual_network(options: Mapping[str, Any]) -> CounterfactualNetwork:

@@ -1,8 +1,10 @@
 """StyleGAN2 for one-channel slices: mapping network, skip generator, residual discriminator (Karras 2020).
 
-Two deviations, both for small and few images: the input of the synthesis may be an affine function of the latent
-instead of a constant (`affine_input`), which gives the latent a hold on where things lie; and sizes are any number
-times a power of two, so that 80 or 160 pixels lie exactly on the grid of the network that is explained.
+Three deviations. For small and few images the input of the synthesis may be an affine function of the latent instead
+of a constant (`affine_input`), which gives the latent a hold on where things lie. Sizes are any number times a power of
+two, so that 80 or 160 pixels lie exactly on the grid of the network that is explained. And features of one size may be
+given from outside (`anatomy`): where things lie then comes from an image, and the latent says what they look like (as
+the spatial codes of Kim 2021, "StyleMapGAN", and Yao 2022, "Feature-Style Encoder").
 """
 
 from collections.abc import Mapping
@@ -46,10 +48,16 @@ class Shape:
     """Layers of the mapping network."""
     affine_input: bool = True
     """The smallest layer is an affine function of w; False: a learned constant, as published."""
+    anatomy: int = 0
+    """Channels of the features that tell where things lie; 0 for none, as published, …"""
+    anatomy_size: int = 40
+    """… and their rows and columns: the size of one of the blocks."""
 
     def __post_init__(self) -> None:
         if self.sizes[-1] != self.size:
             raise ValueError(f"size {self.size} is not {self.base} times a power of two")
+        if self.anatomy and self.anatomy_size not in self.sizes:
+            raise ValueError(f"no block has the anatomy's size {self.anatomy_size}")
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "Shape":
@@ -110,14 +118,20 @@ class Block(nn.Module):
         self.conv1 = None if first else StyledConv(smaller, here, shape.latent, double=True)
         self.conv2 = StyledConv(here, here, shape.latent, double=False)
         self.image = ToImage(here, shape.latent)
+        given = shape.anatomy if size == shape.anatomy_size else 0
+        self.given = EqualConv(given, here, 1, bias=False) if given else None
         fixed = torch.randn(2, size, size, generator=torch.Generator().manual_seed(size))
         self.register_buffer("fixed_noise", fixed, persistent=False)
 
-    def forward(self, x: Tensor, latent: Tensor, noises: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, latent: Tensor, noises: tuple[Tensor, Tensor] | None, anatomy: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Features and image of this size."""
         first, second = noises if noises is not None else (None, None)
         if self.conv1 is not None:
             x = self.conv1(x, latent, first)
+        if self.given is not None and anatomy is not None:
+            x = x + self.given(anatomy)
         x = self.conv2(x, latent, second)
         return x, self.image(x, latent)
 
@@ -133,16 +147,23 @@ class Synthesis(nn.Module):
         self.constant = None if shape.affine_input else nn.Parameter(torch.randn(inner))
         self.blocks = nn.ModuleList(Block(shape, size) for size in shape.sizes)
 
-    def forward(self, latents: Tensor, generator: torch.Generator | None = None, noise: str = "fixed") -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        generator: torch.Generator | None = None,
+        noise: str = "fixed",
+        anatomy: Tensor | None = None,
+    ) -> Tensor:
         """latents[batch, block, latent] -> image[batch, 1, row, column], about -1 to 1.
 
         `noise`: "fixed" (the same in every call), "random" (drawn from `generator`) or "none".
+        `anatomy`[batch, channel, row, column]: where things lie; None for nothing said of it.
         """
         x = self._first(latents[:, 0])
         image: Tensor | None = None
         for index, module in enumerate(self.blocks):
             block = cast(Block, module)
-            x, layer = block(x, latents[:, index], _noises(block, len(latents), noise, generator))
+            x, layer = block(x, latents[:, index], _noises(block, len(latents), noise, generator), anatomy)
             image = layer if image is None else doubled(image) + layer
         assert image is not None
         return image.float()
@@ -172,9 +193,9 @@ class Generator(nn.Module):
         self.mapping = MappingNetwork(shape.latent, shape.mapping)
         self.synthesis = Synthesis(shape)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, anatomy: Tensor | None = None) -> Tensor:
         """z[batch, latent] -> image[batch, 1, row, column] with the fixed noise."""
-        return self.synthesis(self.everywhere(self.mapping(z)))  # type: ignore[no-any-return]
+        return self.synthesis(self.everywhere(self.mapping(z)), anatomy=anatomy)  # type: ignore[no-any-return]
 
     def everywhere(self, w: Tensor) -> Tensor:
         """w[batch, latent] -> latents[batch, block, latent]: the same w in every block."""
@@ -214,4 +235,11 @@ class Trunk(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.blocks(activated(self.first(image)))  # type: ignore[no-any-return]
+        return self.levels(image)[-1]
+
+    def levels(self, image: Tensor) -> list[Tensor]:
+        """Features of all sizes, the image's own first."""
+        found = [activated(self.first(image))]
+        for block in self.blocks:
+            found.append(block(found[-1]))
+        return found

@@ -30,6 +30,7 @@ __all__ = [
     "PhantomSlice",
     "PhantomVolume",
     "random_outliers",
+    "random_pairs",
     "random_slices",
     "random_study",
     "stream",
@@ -64,6 +65,21 @@ def stream(seed: int, size: int = 256, setting: str = "training") -> Iterator[Ph
                 group += _variants(patient, size, setting, rng)
         rng.shuffle(group)
         yield from group
+
+
+def random_pairs(
+    seed: int, count: int, size: int = 256, setting: str = "training"
+) -> Iterator[tuple[PhantomSlice, PhantomSlice]]:
+    """`count` slices, each at two times after the injection: one anatomy on one scanner, noise and dose anew."""
+    return islice(_pairs(np.random.default_rng([seed, size, int(setting == "held-out"), 2]), size, setting), count)
+
+
+def _pairs(rng: Generator, size: int, setting: str) -> Iterator[tuple[PhantomSlice, PhantomSlice]]:
+    while True:
+        patient = Patient.random(int(rng.integers(2**31)), setting)
+        for _ in range(_PLACES):
+            made = list(_variants(patient, size, setting, rng))
+            yield from zip(made, made[1:] + made[:1], strict=True)
 
 
 def random_position(rng: Generator) -> float:

@@ -1,8 +1,9 @@
 """Calibration: how sharply slice answers may be pooled, fitted on series that were not learned from.
 
 Truth is a distribution here, for a series between two phases belongs to neither: without such series the fit would
-learn that every answer is sure. No more than LOOKS[-1] independent looks are tried, however well synthetic series
-would bear them: the slices of one real patient err together.
+learn that every answer is sure. They count BETWEEN_WEIGHT each, for they are rarer than as many series of every phase
+would have them. No more than LOOKS[-1] independent looks are tried, however well synthetic series would bear them: the
+slices of one real patient err together.
 """
 
 import itertools
@@ -14,9 +15,14 @@ import numpy as np
 from inference.errors import CannotJudge
 from inference.phases import PHASES, Calibration, Phase, SliceAnswers, aggregate
 
-TEMPERATURES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9, 2.5)
-LOOKS = (1.1, 1.5, 2.0, 2.7, 3.5)
-LATE_LOOKS = (0.9, 1.1, 1.3, 1.6)
+TEMPERATURES = (0.85, 1.0, 1.2, 1.5, 1.9, 2.5)
+LOOKS = (1.1, 1.5, 2.5, 3.5, 5.0)
+LATE_LOOKS = (0.9, 1.1, 1.3, 1.5, 1.7, 2.0)
+LATE_BORDERS = (0.0, 0.15, 0.3)
+LATE_POWER = 2.0
+"""Not fitted: a small lead is all that a series between portal venous and delayed ever has."""
+BETWEEN_WEIGHT = 0.1
+"""What a series between two phases counts, where there is one for every patient: an assumption about departments."""
 Truth = Phase | Mapping[Phase, float]
 """A phase, or its share of each."""
 WORST = 1e-3
@@ -30,16 +36,23 @@ def calibrate(
 
     `seconds`, one for each series where known, sets how wide the interval of the time since injection is.
     """
-    start = start or Calibration()
-    grid = itertools.product(TEMPERATURES, LOOKS, LATE_LOOKS)
-    candidates = [replace(start, temperature=t, most_looks=n, late_looks=late) for t, n, late in grid]
+    start = replace(start or Calibration(), late_power=LATE_POWER)
+    grid = itertools.product(TEMPERATURES, LOOKS, LATE_LOOKS, LATE_BORDERS)
+    candidates = [
+        replace(start, temperature=t, most_looks=n, late_looks=late, late_border=border) for t, n, late, border in grid
+    ]
     best = min(candidates, key=lambda candidate: log_loss(series, candidate))
     return replace(best, timing_spread=_timing_spread(series, seconds, best)) if seconds else best
 
 
 def log_loss(series: Sequence[tuple[SliceAnswers, Truth]], calibration: Calibration) -> float:
-    """Mean cross-entropy of the truth and the answer."""
-    return float(np.mean([_loss(_probabilities(answers, calibration), truth) for answers, truth in series]))
+    """Weighted mean cross-entropy of the truth and the answer."""
+    losses = [_loss(_probabilities(answers, calibration), truth) for answers, truth in series]
+    return float(np.average(losses, weights=[_weight(truth) for _, truth in series]))
+
+
+def _weight(truth: Truth) -> float:
+    return 1.0 if isinstance(truth, Phase) or max(truth.values()) == 1.0 else BETWEEN_WEIGHT
 
 
 def _loss(probabilities: Mapping[Phase, float], truth: Truth) -> float:

@@ -5,8 +5,13 @@ other half from the encoder, whose images must look like the real ones they came
 others, real to the discriminator (VAE-GAN, Larsen 2016; joint with StyleGAN2: Lang 2021, "Explaining in Style", which
 also shows the classifier to the encoder: here nothing of it is used). The published way is the generator first and the
 encoder afterwards, `Weights.reconstruction` 0; jointly the generator learns what the images to be explained need, in a
-fraction of the images. What is random in a step is drawn from the seed and the number of the step, so a run that was
-stopped goes on as if it had not been.
+fraction of the images.
+
+Where the generator takes anatomy, most reconstructions take it from a slice and the latents from the same slice
+at another time, and must look like the latter: so the latents learn to say what contrast does, and nothing else can.
+
+What is random in a step is drawn from the seed and the number of the step, so a run that was stopped goes on as if it
+had not been.
 """
 
 import copy
@@ -20,6 +25,7 @@ from torch import Tensor, nn
 from inference.networks.inverter import Encoder
 from inference.networks.stylegan2 import Discriminator, Generator, Shape
 from inference.training.adaptive_augmentation import Adaptation, augmented
+from inference.training.generator_data import Lesson
 from inference.training.generator_losses import (
     apartness,
     discriminator_loss,
@@ -51,6 +57,10 @@ class Weights:
     mixing: float = 0.9
     """Probability of style mixing."""
     reconstruction: float = 5.0
+    same: float = 0.3
+    """Share of the reconstructions whose latents come from the slice itself and not from its other."""
+    changed: float = 8.0
+    """How much more a pixel counts in them for each unit (half of the window) by which the other differs there."""
     latent: float = 0.5
     """Of finding the latent that a generated image came from."""
     apart: float = 0.02
@@ -97,43 +107,58 @@ class GeneratorTrainer:
         self.progress = GeneratorProgress()
         self._signs: list[float] = []
 
-    def step(self, real: Tensor, spent: float = 0.0) -> None:
-        """One step of both players on real[batch, 1, row, column] in -1..1; `spent`: share of the run, 0 to 1."""
+    def step(self, real: Tensor, spent: float = 0.0, other: Tensor | None = None) -> None:
+        """One step of both players on real[batch, 1, row, column] in -1..1; `spent`: share of the run, 0 to 1.
+
+        `other`, of the same shape: the same slices at another time after the injection.
+        """
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.progress.step)
         real = real.to(self.device)
+        lesson = self._lesson(real, real if other is None else other.to(self.device), random)
         self._set_rate(spent)
         if self.progress.step < self.weights.alone:
-            self._copy(real, random)
+            self._copy(lesson, random)
         else:
-            self._play(real, random)
+            self._play(lesson, random)
         self._average(len(real))
         self.progress.step += 1
         self.progress.images += len(real)
 
-    def _copy(self, real: Tensor, random: torch.Generator) -> None:
-        """Generator and encoder alone: real images are reconstructed, random latents follow the encoded ones."""
+    def _lesson(self, real: Tensor, other: Tensor, random: torch.Generator) -> Lesson:
+        """Without anatomy every slice is wanted as it is: nothing would tell where its other lies."""
+        same = self.weights.same if self.shape.anatomy else 1.0
+        return Lesson.of(real, other, same, self.weights.changed, random)
+
+    def _copy(self, lesson: Lesson, random: torch.Generator) -> None:
+        """Generator and encoder alone: images are reconstructed, random latents follow the encoded ones."""
         with self._half():
-            latents = self.encoder(real)
-            made = self.generator.synthesis(latents, random, "random")
-        difference, apart = reconstruction_loss(made, real), apartness(latents)
-        known = self._known(latents, random)
+            latents, anatomy = self.encoder(lesson.wanted), self.encoder.anatomy(lesson.real)
+            made = self.generator.synthesis(latents, random, "random", anatomy)
+        self._descend(self.make, self._likeness(made, lesson.wanted, lesson.counts, latents, random))
+
+    def _likeness(
+        self, made: Tensor, wanted: Tensor, counts: Tensor, latents: Tensor, random: torch.Generator
+    ) -> Tensor:
+        """What the encoder is taught by images that shall look like those they came from."""
+        difference, apart = reconstruction_loss(made, wanted, counts), apartness(latents)
+        known, weights = self._known(latents, random), self.weights
         self._note(reconstruction=difference, apart=apart, known=known)
-        loss = self.weights.reconstruction * difference + self.weights.apart * apart + self.weights.known * known
-        self._descend(self.make, loss)
+        return weights.reconstruction * difference + weights.apart * apart + weights.known * known
 
     def _known(self, latents: Tensor, random: torch.Generator) -> Tensor:
         """How far random w are from the encoded ones in distribution; it teaches the mapping network alone."""
         z = torch.randn((KNOWN_DRAWS, self.shape.latent), generator=random).to(self.device)
         return energy_distance(self.generator.mapping(z).float(), latents.detach().float().mean(dim=1))
 
-    def _play(self, real: Tensor, random: torch.Generator) -> None:
+    def _play(self, lesson: Lesson, random: torch.Generator) -> None:
         """Both players, and the path lengths now and then."""
         with self._half():
-            latents, made = self._made(real, random)
-        self._doubt(real, made.detach(), random)
-        self._make(real, latents, made, random)
+            latents, anatomy, made = self._made(lesson, random)
+        self._doubt(lesson.real, made.detach(), random)
+        self._make(lesson, latents, made, random)
         if self.progress.step % self.weights.path_every == 0:
-            self._straighten(len(real) // 2, random)
+            count = max(len(made) // 2, 1)
+            self._straighten(count, random, None if anatomy is None else anatomy[:count].detach().float())
 
     def state(self) -> dict[str, Any]:
         """Everything that a later run needs to go on."""
@@ -151,12 +176,14 @@ class GeneratorTrainer:
         self._signs = list(state["signs"])
         self.path_mean = state["path_mean"].to(self.device)
 
-    def _made(self, real: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """latents[batch, block, latent] and their images: first from random z, then from the encoder."""
-        encoded = len(real) // 2 if self.weights.reconstruction > 0 else 0
-        drawn = self._drawn(len(real) - encoded, random)
-        latents = torch.cat([drawn, self.encoder(real[:encoded])]) if encoded else drawn
-        return latents, self.generator.synthesis(latents, random, "random")
+    def _made(self, lesson: Lesson, random: torch.Generator) -> tuple[Tensor, Tensor | None, Tensor]:
+        """latents[batch, block, latent], anatomy and images: first from random z, then from the encoder."""
+        encoded = len(lesson.real) // 2 if self.weights.reconstruction > 0 else 0
+        drawn = self._drawn(len(lesson.real) - encoded, random)
+        latents = torch.cat([drawn, self.encoder(lesson.wanted[:encoded])]) if encoded else drawn
+        # What is encoded is the first half of the batch and comes last.
+        anatomy = self.encoder.anatomy(lesson.real.roll(-encoded, dims=0))
+        return latents, anatomy, self.generator.synthesis(latents, random, "random", anatomy)
 
     def _drawn(self, count: int, random: torch.Generator) -> Tensor:
         """Latents of random z, most of them with style mixing."""
@@ -184,29 +211,27 @@ class GeneratorTrainer:
         self._descend(self.doubt, loss)
         self._adapt(known.detach(), len(real))
 
-    def _make(self, real: Tensor, latents: Tensor, made: Tensor, random: torch.Generator) -> None:
+    def _make(self, lesson: Lesson, latents: Tensor, made: Tensor, random: torch.Generator) -> None:
         """The step of generator and encoder."""
         self.discriminator.requires_grad_(False)
-        weights, encoded = self.weights, len(real) // 2
-        drawn = len(real) - encoded
+        encoded = len(made) // 2 if self.weights.reconstruction > 0 else 0
+        drawn = len(made) - encoded
         with self._half():
             found = self.discriminator(augmented(made, self.adaptation.probability, random))
             again = self.encoder(made[:drawn].detach())
         loss = generator_loss(found)
         inverse = (again - latents[:drawn].detach()).square().mean()
         self._note(generator=loss, latent=inverse)
-        loss = loss + weights.latent * inverse
-        if weights.reconstruction > 0:
-            difference, apart = reconstruction_loss(made[drawn:], real[:encoded]), apartness(latents[drawn:])
-            known = self._known(latents[drawn:], random)
-            self._note(reconstruction=difference, apart=apart, known=known)
-            loss = loss + weights.reconstruction * difference + weights.apart * apart + weights.known * known
+        loss = loss + self.weights.latent * inverse
+        if encoded:
+            wanted, counts = lesson.wanted[:encoded], lesson.counts[:encoded]
+            loss = loss + self._likeness(made[drawn:], wanted, counts, latents[drawn:], random)
         self._descend(self.make, loss)
 
-    def _straighten(self, count: int, random: torch.Generator) -> None:
+    def _straighten(self, count: int, random: torch.Generator, anatomy: Tensor | None) -> None:
         """Path-length regularisation: equal steps in w make equal changes in the image."""
-        latents = self._drawn(max(count, 1), random)
-        image = self.generator.synthesis(latents, random, "random")
+        latents = self._drawn(count, random)
+        image = self.generator.synthesis(latents, random, "random", anatomy)
         direction = torch.randn(image.shape, generator=random).to(self.device)
         lengths = path_lengths(image, latents, direction)
         self.path_mean = lengths.detach().mean().lerp(self.path_mean, self.weights.path_keep)

@@ -41,15 +41,17 @@ def path_lengths(image: Tensor, latents: Tensor, direction: Tensor) -> Tensor:
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()
 
 
-def reconstruction_loss(made: Tensor, image: Tensor) -> Tensor:
+def reconstruction_loss(made: Tensor, image: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean absolute difference at full, half and quarter size, and of the differences between neighbours.
 
-    Coarse sizes keep the level of whole organs, which tells the phase, from being traded for sharp edges.
+    Coarse sizes keep the level of whole organs, which tells the phase, from being traded for sharp edges. `weight`, of
+    the images' shape, is what each pixel counts in the former; None for 1.
     """
     loss = torch.zeros((), device=image.device)
+    counts = torch.ones_like(image) if weight is None else weight
     for halvings in range(3):
-        a, b = (F.avg_pool2d(x, 2**halvings) if halvings else x for x in (made, image))
-        loss = loss + (a - b).abs().mean()
+        a, b, count = (F.avg_pool2d(x, 2**halvings) if halvings else x for x in (made, image, counts))
+        loss = loss + ((a - b).abs() * count).mean()
     rows = (made.diff(dim=2) - image.diff(dim=2)).abs().mean()
     columns = (made.diff(dim=3) - image.diff(dim=3)).abs().mean()
     return loss + rows + columns

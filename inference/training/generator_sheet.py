@@ -28,18 +28,21 @@ def tiled(images: Tensor, columns: int, zoom: int = 1) -> NDArray[np.uint8]:
 
 
 @torch.no_grad()
-def write_samples(path: Path, generator: Generator, seed: int = 0, count: int = 64, columns: int = 8) -> None:
-    """`count` images of random latents as a PNG."""
+def write_samples(
+    path: Path, generator: Generator, encoder: Encoder, images: Tensor, seed: int = 0, columns: int = 8
+) -> None:
+    """Images of random latents as a PNG, on the anatomy of images[count, 1, row, column] where any is taken."""
     device = next(generator.parameters()).device
-    z = torch.randn((count, generator.shape.latent), generator=torch.Generator().manual_seed(seed)).to(device)
-    _write(path, tiled(generator(z), columns, zoom=2))
+    z = torch.randn((len(images), generator.shape.latent), generator=torch.Generator().manual_seed(seed)).to(device)
+    _write(path, tiled(generator(z, encoder.anatomy(images.to(device))), columns, zoom=2))
 
 
 @torch.no_grad()
 def write_reconstructions(path: Path, generator: Generator, encoder: Encoder, images: Tensor, columns: int = 8) -> None:
     """images[count, 1, row, column] as a PNG, and below each row of them what becomes of it."""
     device = next(generator.parameters()).device
-    again = generator.synthesis(encoder(images.to(device))).cpu()
+    latents, anatomy = encoder.code(images.to(device))
+    again = generator.synthesis(latents, anatomy=anatomy).cpu()
     starts = range(0, len(images), columns)
     pairs = [part[start : start + columns] for start in starts for part in (images, again)]
     _write(path, tiled(torch.cat(pairs), columns, zoom=2))

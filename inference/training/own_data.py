@@ -12,7 +12,7 @@ import numpy as np
 
 from inference.phases import Phase
 from inference.preprocessing import Grid
-from inference.training.datasets import Sample, pack, write_shard
+from inference.training.datasets import Batch, Sample, pack, write_shard
 from inference.volume import Volume
 
 TRAINING, VALIDATION = "training", "validation"
@@ -45,19 +45,21 @@ def write_own(
     validation_share: float = 0.2,
     seed: int = 0,
     most_slices: int = 200,
+    packed: Callable[[Iterable[Sample], Grid], Batch] = pack,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Labelled, ...]:
     """Write the training patients' slices as shards under `folder`; the validation patients' series come back.
 
     At most `most_slices` evenly spaced slices of a series are kept. A series that is already there is not written
-    again, so that an interrupted import goes on where it was. `progress` hears how many series are done.
+    again, so that an interrupted import goes on where it was. `packed` makes the kind of shard that is wanted.
+    `progress` hears how many series are done.
     """
     kept = []
     for done, series in enumerate(labelled, start=1):
         if part_of(series.patient, validation_share, seed) == VALIDATION:
             kept.append(series)
         elif not (folder / _name(series)).exists():
-            write_shard(folder, _name(series), pack(_samples(series, most_slices), grid))
+            write_shard(folder, _name(series), packed(_samples(series, most_slices), grid))
         if progress is not None:
             progress(done)
     return tuple(kept)

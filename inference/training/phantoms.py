@@ -17,18 +17,20 @@ import numpy as np
 from inference.phases import PHASES, Phase
 from inference.preprocessing import Grid
 from inference.training.datasets import NO_PHASE, Batch, Sample, pack, phase_share, write_shard
+from inference.training.generator_data import pack_pairs
 from inference.training.segmentation_data import pack_masks
 from inference.volume import Volume
 
 if TYPE_CHECKING:
     from inference.phantom.labelled import Labelled
+    from inference.phantom.slices import PhantomSlice
 
 TRAINING, HELD_OUT = "training", "held-out"
 SLICE_PIXELS = 208
 """Rows and columns of a phantom slice: about as fine as the network's grid, for finer ones take longer to make."""
 TEXTBOOK_SECONDS = {Phase.ARTERIAL: (20.0, 40.0), Phase.PORTAL_VENOUS: (60.0, 90.0), Phase.DELAYED: (180.0, 600.0)}
 """When the phases are scanned, in seconds after the start of the injection."""
-SLICES, OUTLIERS, MASKS = "slices", "outliers", "masks"
+SLICES, OUTLIERS, MASKS, PAIRS = "slices", "outliers", "masks", "pairs"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Order:
 
     folder: Path
     kind: str
-    """SLICES, OUTLIERS, or MASKS: slices with the organ of every pixel."""
+    """SLICES, OUTLIERS, MASKS: slices with the organ of every pixel, or PAIRS: slices at two times."""
     shards: int
     seed: int
     setting: str = TRAINING
@@ -147,17 +149,23 @@ def write_repainted(folder: Path, labelled: "Labelled", shards: int, seed: int, 
         name = f"{seed:06d}-{number:05d}"
         if not (folder / name).exists():
             made = islice(repainted_stream(labelled, seed * 1_000_003 + number, SLICE_PIXELS), slices)
-            samples = (Sample(m.hounsfield, m.spacing_mm, m.phase, m.seconds, True) for m in made)
-            write_shard(folder, name, pack(samples, grid))
+            write_shard(folder, name, pack(map(sample_of, made), grid))
 
 
 def _packed(order: Order, number: int, grid: Grid) -> Batch:
-    from inference.phantom.generate import random_slices
+    from inference.phantom.generate import random_pairs, random_slices
 
-    if order.kind != MASKS:
-        return pack(_samples(order, number), grid)
-    seed = order.seed * 1_000_003 + number
-    return pack_masks(random_slices(seed, order.slices_a_shard, SLICE_PIXELS, order.setting), grid)
+    what = (order.seed * 1_000_003 + number, order.slices_a_shard, SLICE_PIXELS, order.setting)
+    if order.kind == MASKS:
+        return pack_masks(random_slices(*what), grid)
+    if order.kind == PAIRS:
+        return pack_pairs(((sample_of(one), sample_of(other)) for one, other in random_pairs(*what)), grid)
+    return pack(_samples(order, number), grid)
+
+
+def sample_of(made: "PhantomSlice") -> Sample:
+    """A slice of a trunk and what is true of it."""
+    return Sample(made.hounsfield, made.spacing_mm, made.phase, made.seconds, True)
 
 
 def _samples(order: Order, number: int) -> Iterator[Sample]:

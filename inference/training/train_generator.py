@@ -21,12 +21,12 @@ from inference.models import Bundle, ModelCard, save_bundle
 from inference.networks.inverter import CounterfactualNetwork, Encoder
 from inference.networks.stylegan2 import Shape
 from inference.training.datasets import ShardPool
-from inference.training.generator_data import middle_images, real_images
+from inference.training.generator_data import PairBatch, middle_images, pack_alone, real_pairs
 from inference.training.generator_loop import GeneratorTrainer, Weights
 from inference.training.generator_sheet import write_reconstructions, write_samples
 from inference.training.loop import read_checkpoint, write_state
 from inference.training.own_data import Labelled, write_own
-from inference.training.phantoms import SLICES, Order, Workers
+from inference.training.phantoms import PAIRS, Order, Workers
 
 NAME = "dicomnode-counterfactual"
 INTENDED_USE = (
@@ -38,7 +38,7 @@ LIMITS = (
     "for the model to give the same answer, nothing is shown."
 )
 SYNTHETIC = "Synthetic CT from inference.phantom"
-SHEET_PICTURES, SETTLED_AT_ONCE = 32, 250
+SHEET_PICTURES, SHEET_SAMPLES, SETTLED_AT_ONCE = 32, 64, 250
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class GeneratorTraining:
     hours: float = 1.0
     batch: int = 16
     view: View = field(default_factory=View)
-    shape: Shape = field(default_factory=lambda: Shape(most=96))
+    shape: Shape = field(default_factory=lambda: Shape(most=96, anatomy=16))
     weights: Weights = field(default_factory=lambda: Weights(alone=1200))
     fitting: Fitting = field(default_factory=Fitting)
     seed: int = 0
@@ -71,7 +71,7 @@ class GeneratorTraining:
         """What a device can do: on a GPU the explained model's own pixels, wider layers and larger batches."""
         if device == "cpu":
             return cls(**values)
-        large = Shape(size=160, latent=256, width=5120, most=256)
+        large = Shape(size=160, latent=256, width=5120, most=256, anatomy=16)
         return cls(**{"view": View(size=160, pixel_mm=2.5), "shape": large, "batch": 32, **values})
 
 
@@ -93,14 +93,14 @@ def train_generator(
     `own`: series, their labels are not used. `sources`: further folders of shards and their shares of every batch.
     """
     training, say = training or GeneratorTraining(), note or (lambda _: None)
-    write_own(work / "own", own, training.view.grid, validation_share=0.0, seed=training.seed)
+    write_own(work / "own", own, training.view.grid, validation_share=0.0, seed=training.seed, packed=pack_alone)
     trainer = GeneratorTrainer(training.shape, training.weights, training.seed, device)
     checkpoint = work / "generator.pt"
     if resume and checkpoint.exists():
         trainer.restore(read_checkpoint(checkpoint))
         say(f"Going on from step {trainer.progress.step}")
-    pool = ShardPool(_shares(work, training, sources or {}), training.seed)
-    order = Order(work / "phantoms", SLICES, training.phantom_shards, training.seed)
+    pool = ShardPool(_shares(work, training, sources or {}), training.seed, PairBatch)
+    order = Order(work / "phantoms", PAIRS, training.phantom_shards, training.seed)
     with Workers([order], training.view.grid, training.workers):
         say("Waiting for the first training slices")
         pool.wait()
@@ -119,8 +119,8 @@ def learn(
         bar.update(round(trainer.progress.seconds))
         while (spent := _spent(trainer, training)) < 1.0:
             start = time.monotonic()
-            images = real_images(pool, training.view, training.batch, training.seed, trainer.progress.step)
-            trainer.step(images, spent)
+            images, others = real_pairs(pool, training.view, training.batch, training.seed, trainer.progress.step)
+            trainer.step(images, spent, others)
             trainer.progress.seconds += time.monotonic() - start
             bar.update(round(trainer.progress.seconds) - bar.n)
             if due("log", 60.0):
@@ -137,11 +137,10 @@ def learn(
 def write_sheets(trainer: GeneratorTrainer, pool: ShardPool, training: GeneratorTraining, work: Path) -> None:
     """64 samples, and slices with their reconstructions, below `work`/sheets."""
     step = trainer.progress.step
-    images = middle_images(pool, training.view, SHEET_PICTURES, training.seed)
-    write_samples(work / "sheets" / f"{step:06d}-samples.png", trainer.mean_generator)
-    write_reconstructions(
-        work / "sheets" / f"{step:06d}-again.png", trainer.mean_generator, trainer.mean_encoder, images
-    )
+    images = middle_images(pool, training.view, SHEET_SAMPLES, training.seed)
+    players = (trainer.mean_generator, trainer.mean_encoder)
+    write_samples(work / "sheets" / f"{step:06d}-samples.png", *players, images)
+    write_reconstructions(work / "sheets" / f"{step:06d}-again.png", *players, images[:SHEET_PICTURES])
 
 
 def export(

@@ -105,7 +105,7 @@ def train_phase(
         say("Training")
         trainer.learn(pool, lambda state: write_checkpoint(state, checkpoint), progress)
     say("Calibrating on synthetic series")
-    made = studies(training.calibration_studies, seed=training.seed + 7_000, between=True)
+    made = studies(training.calibration_studies, seed=training.seed + 7_000, textbook=True, between=True)
     trained = export(out, trainer, training, made)
     validation = _validated(trained, kept) if kept else None
     if validation is not None:

@@ -170,6 +170,22 @@ def test_a_walk_begins_at_the_reconstruction_and_says_what_the_model_says() -> N
     assert falling.flip_sd is None
 
 
+def test_a_walk_leaves_the_anatomy_alone() -> None:
+    """Inverted, a slice has anatomy and latents; only the latter are moved."""
+    shape = replace(SHAPE, anatomy=2, anatomy_size=8)
+    bundle = generator_bundle()
+    network = CounterfactualNetwork(shape, len(bundle.card.options["directions"])).eval().requires_grad_(False)
+    network.directions.copy_(bundle.module.directions)  # type: ignore[arg-type]
+    made = replace(model(), network=network)
+    inverted = invert(made, torch.rand(1, 1, 16, 16) * 2 - 1, np.eye(4)[:1], Refinement(steps=2))[0]
+    assert inverted.anatomy is not None
+    assert inverted.anatomy.shape == (2, 8, 8)
+    found = walk(made, inverted.latents, "delayed", anatomy=inverted.anatomy)
+    assert np.allclose(found.hounsfield[found.start], inverted.reconstruction.numpy(), atol=1e-3)
+    elsewhere = walk(made, inverted.latents, "delayed", anatomy=inverted.anatomy.flip(2))
+    assert not np.allclose(found.hounsfield, elsewhere.hounsfield, atol=1.0)
+
+
 def test_refinement_brings_the_reconstruction_nearer() -> None:
     """A few steps lower the error, and look at the image alone."""
     made = model()

@@ -100,6 +100,7 @@ def test_reconstruction_is_nought_for_the_same_and_sees_a_shift_of_level() -> No
     image = torch.rand(2, 1, 8, 8)
     assert float(reconstruction_loss(image, image)) == 0.0
     assert float(reconstruction_loss(image + 0.1, image)) == pytest.approx(0.3, abs=1e-5)
+    assert float(reconstruction_loss(image + 0.1, image, 3 * torch.ones_like(image))) == pytest.approx(0.9, abs=1e-5)
 
 
 def test_blocks_that_agree_are_not_apart() -> None:
@@ -233,6 +234,37 @@ def test_reconstruction_is_learned() -> None:
     for image in batches(60):
         trainer.step(image)
     assert error() < 0.6 * before
+
+
+def test_latents_learn_what_differs_at_another_time() -> None:
+    """With the anatomy of a slice and the latents of its other, the other comes out: its grey, not the slice's."""
+    shape = Shape(size=16, base=4, latent=8, width=64, most=8, mapping=2, anatomy=2, anatomy_size=8)
+    trainer = GeneratorTrainer(shape, Weights(alone=200), seed=0)
+    first, other = batches(1)[0], batches(1)[0].flip(0)
+
+    def error() -> float:
+        with torch.no_grad():
+            made = trainer.generator.synthesis(trainer.encoder(other), anatomy=trainer.encoder.anatomy(first))
+            return float(reconstruction_loss(made, other))
+
+    before = error()
+    for image in batches(120):
+        trainer.step(image, other=image.flip(0))
+    assert error() < 0.5 * before
+
+
+@pytest.mark.parametrize("alone", [0, 9])
+def test_anatomy_takes_part_with_and_without_a_discriminator(alone: int) -> None:
+    """The pyramid's weights and those that take the anatomy in change in either kind of step."""
+    shape = Shape(size=16, base=4, latent=8, width=64, most=8, mapping=2, anatomy=2, anatomy_size=8)
+    trainer = GeneratorTrainer(shape, Weights(alone=alone), seed=0)
+    assert trainer.encoder.pyramid is not None
+    given = trainer.generator.synthesis.blocks[1].given
+    watched = [trainer.encoder.pyramid.last.weight, given.weight]  # type: ignore[union-attr]
+    before = [weight.detach().clone() for weight in watched]
+    image = batches(1)[0]
+    trainer.step(image, other=image.flip(0))
+    assert not any(torch.equal(a, b) for a, b in zip(before, watched, strict=True))
 
 
 def test_the_published_way_is_without_reconstruction() -> None:

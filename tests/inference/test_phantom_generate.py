@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from inference.phantom.contrast import attenuation_table, enhancement
-from inference.phantom.generate import random_outliers, random_slices, random_study
+from inference.phantom.generate import random_outliers, random_pairs, random_slices, random_study
 from inference.phantom.organs import PHASE_BEARING, Organ
 from inference.phantom.patient import Patient
 from inference.phantom.scanner import Scan, picture
@@ -136,3 +136,15 @@ def test_a_scan_can_be_taken_at_another_dose() -> None:
     """`noisier` changes noise and nothing else."""
     scan = Scan(noise_hu=10.0, streaks_hu=4.0)
     assert scan.noisier(2.0) == replace(scan, noise_hu=20.0, streaks_hu=8.0)
+
+
+def test_a_pair_is_one_anatomy_at_two_times() -> None:
+    """The same organs in the same places, another phase or time, and other noise; the seed makes them."""
+    pairs = list(random_pairs(5, 6, 96))
+    assert len(pairs) == 6
+    for one, other in pairs:
+        assert np.array_equal(one.labels, other.labels)
+        assert one.seconds != other.seconds
+        assert not np.array_equal(one.hounsfield, other.hounsfield)
+    again = next(iter(random_pairs(5, 1, 96)))
+    assert np.array_equal(again[0].hounsfield, pairs[0][0].hounsfield)

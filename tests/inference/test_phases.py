@@ -153,3 +153,18 @@ def test_calibration_survives_a_card() -> None:
     calibration = Calibration(temperature=1.7, certain=0.6)
     assert Calibration.from_options({"calibration": calibration.as_options()}) == calibration
     assert Calibration.from_options({}) == Calibration()
+
+
+def test_a_small_lead_between_the_late_phases_counts_for_less() -> None:
+    """Bent, what barely leans to delayed is told with less certainty, and what clearly is delayed with more."""
+    straight, bent = Calibration(late_looks=1.4), Calibration(late_looks=1.4, late_power=2.0)
+    barely, clearly = (answers(np.tile([-3.0, -3.0, 1.0, 1.0 + lead], (30, 1))) for lead in (0.6, 3.0))
+    assert 0.5 < aggregate(barely, bent).confidence < aggregate(barely, straight).confidence - 0.02
+    assert aggregate(clearly, bent).confidence > aggregate(clearly, straight).confidence + 0.02
+
+
+def test_at_the_late_border_both_phases_are_equally_probable() -> None:
+    """The border is where the lead of delayed, in mean log probability, is as large as it says."""
+    calibration = Calibration(late_border=0.25, floor=0.0, late_power=2.0)
+    found = aggregate(answers(np.tile([-4.0, -4.0, 1.0, 1.25], (30, 1))), calibration).probabilities
+    assert found[Phase.DELAYED] == pytest.approx(found[Phase.PORTAL_VENOUS])

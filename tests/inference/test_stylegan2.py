@@ -173,3 +173,31 @@ def test_a_network_is_the_same_after_its_card() -> None:
     assert network.generator.shape == SMALL
     assert network.directions.shape == (2, 12)
     assert math.isfinite(float(network(torch.randn(1, 1, 16, 16)).sum()))
+
+
+def test_anatomy_says_where_things_lie() -> None:
+    """It moves the image of the same latents; without any the generator still draws; a size no block has is refused."""
+    shape = Shape(size=16, base=4, latent=12, width=128, most=16, mapping=2, anatomy=3, anatomy_size=8)
+    network = CounterfactualNetwork(shape, 1)
+    latents, anatomy = network.encoder.code(torch.randn(2, 1, 16, 16))
+    assert anatomy is not None
+    assert anatomy.shape == (2, 3, 8, 8)
+    synthesis = network.generator.synthesis
+    images = [synthesis(latents, anatomy=given) for given in (anatomy, anatomy.flip(3), None)]
+    assert all(image.shape == (2, 1, 16, 16) for image in images)
+    assert not torch.allclose(images[0], images[1], atol=1e-4)
+    assert torch.equal(network.encoder(torch.ones(2, 1, 16, 16)), network.encoder.code(torch.ones(2, 1, 16, 16))[0])
+    with pytest.raises(ValueError, match="anatomy"):
+        Shape(size=16, base=4, anatomy=3, anatomy_size=10)
+
+
+def test_the_pyramid_sees_beyond_its_own_pixels() -> None:
+    """A change in one corner of the image reaches the anatomy of the opposite one."""
+    encoder = Encoder(Shape(size=16, base=4, latent=12, width=128, most=16, anatomy=3, anatomy_size=8))
+    image = torch.randn(1, 1, 16, 16)
+    changed = image.clone()
+    changed[..., :3, :3] += 2.0
+    one, other = encoder.anatomy(image), encoder.anatomy(changed)
+    assert one is not None
+    assert other is not None
+    assert not torch.equal(one[..., -1, -1], other[..., -1, -1])

@@ -16,7 +16,7 @@ from inference.networks.stylegan2 import Shape
 from inference.phases import PHASES
 from inference.preprocessing import Grid
 from inference.training.datasets import Sample, ShardPool, pack, write_shard
-from inference.training.generator_data import middle_images, real_images
+from inference.training.generator_data import PairBatch, middle_images, pack_alone, pack_pairs, real_pairs
 from inference.training.generator_loop import Weights
 from inference.training.generator_sheet import tiled
 from inference.training.own_data import Labelled
@@ -27,7 +27,7 @@ VIEW = View(size=16, pixel_mm=25.0)
 TRAINING = GeneratorTraining(
     batch=4,
     view=VIEW,
-    shape=Shape(size=16, base=4, latent=6, width=64, most=8, mapping=1),
+    shape=Shape(size=16, base=4, latent=6, width=64, most=8, mapping=1, anatomy=2, anatomy_size=8),
     weights=Weights(alone=1),
     fitting=Fitting(samples=16, images=12),
     workers=0,
@@ -44,12 +44,16 @@ def explained() -> Bundle:
 
 
 def shards(folder: Path, count: int = 12) -> Path:
-    """Discs of different grey."""
-    y, x = np.mgrid[-1:1:60j, -1:1:60j]
-    disc = (x**2 + y**2 < 0.5).astype(np.float32)
-    made = [Sample(disc * (1000.0 + 20 * i) - 1000.0, (7.0, 7.0), PHASES[0], None, True) for i in range(count)]
-    write_shard(folder / "phantoms", "one", pack(made, VIEW.grid))
+    """Discs of different grey, each with another that is brighter."""
+    pairs = [(disc(20.0 * i), disc(20.0 * i + 100.0)) for i in range(count)]
+    write_shard(folder / "phantoms", "one", pack_pairs(pairs, VIEW.grid))
     return folder
+
+
+def disc(grey: float) -> Sample:
+    y, x = np.mgrid[-1:1:60j, -1:1:60j]
+    inside = (x**2 + y**2 < 0.5).astype(np.float32)
+    return Sample(inside * (1000.0 + grey) - 1000.0, (7.0, 7.0), PHASES[0], None, True)
 
 
 def test_a_generator_is_trained_stopped_and_finished(tmp_path: Path) -> None:
@@ -65,7 +69,7 @@ def test_a_generator_is_trained_stopped_and_finished(tmp_path: Path) -> None:
     assert {"step", "generator", "discriminator", "reconstruction", "augmentation"} <= set(rows[-1])
     assert {path.name for path in (work / "sheets").iterdir()} >= {"000005-samples.png", "000005-again.png"}
     found = CounterfactualModel.of(load_bundle(tmp_path / "out"), explained())
-    assert found.images(torch.zeros(1, 3, 6)).shape == (1, 16, 16)
+    assert found.images(torch.zeros(1, 3, 6), torch.zeros(1, 2, 8, 8)).shape == (1, 16, 16)
     assert card.data.startswith("Synthetic CT")
 
 
@@ -89,17 +93,37 @@ def test_handed_in_series_are_learned_from_without_their_labels(tmp_path: Path) 
 
 def test_a_batch_is_a_function_of_seed_and_step(tmp_path: Path) -> None:
     """Whatever was drawn before; another step is another batch, moved by a few pixels at most."""
-    pool = ShardPool({shards(tmp_path) / "phantoms": 1.0}, seed=0)
+    pool = ShardPool({shards(tmp_path) / "phantoms": 1.0}, seed=0, kind=PairBatch)
     pool.look()
-    first = real_images(pool, VIEW, 4, seed=3, step=7)
-    real_images(pool, VIEW, 4, seed=3, step=8)
-    assert torch.equal(first, real_images(pool, VIEW, 4, seed=3, step=7))
-    assert not torch.equal(first, real_images(pool, VIEW, 4, seed=3, step=9))
+    first = torch.stack(real_pairs(pool, VIEW, 4, seed=3, step=7))
+    real_pairs(pool, VIEW, 4, seed=3, step=8)
+    assert torch.equal(first, torch.stack(real_pairs(pool, VIEW, 4, seed=3, step=7)))
+    assert not torch.equal(first, torch.stack(real_pairs(pool, VIEW, 4, seed=3, step=9)))
     middle = middle_images(pool, VIEW, 8, seed=1)
     assert middle.shape == (8, 1, 16, 16)
     columns = (middle > 0).float().mean(dim=(0, 1, 2))
     centre = float((columns * torch.arange(16)).sum() / columns.sum())
     assert centre == pytest.approx(7.5, abs=1.5)
+
+
+def test_both_of_a_pair_are_cut_alike(tmp_path: Path) -> None:
+    """Where one is body the other is, and brighter by what it was painted with; alone a slice is its own other."""
+    pool = ShardPool({shards(tmp_path) / "phantoms": 1.0}, seed=0, kind=PairBatch)
+    pool.look()
+    first, other = real_pairs(pool, VIEW, 6, seed=0, step=0)
+    brighter = (VIEW.hounsfield(other) - VIEW.hounsfield(first))[first > -0.4]
+    assert float(brighter.median()) == pytest.approx(100.0, abs=2.0)
+    alone = pack_alone([disc(0.0), disc(50.0)], VIEW.grid)
+    assert np.array_equal(alone.other, alone.hounsfield)
+
+
+def test_single_slices_are_no_pairs(tmp_path: Path) -> None:
+    """Shards of another training are refused."""
+    write_shard(tmp_path / "phantoms", "one", pack([disc(0.0)], VIEW.grid))
+    pool = ShardPool({tmp_path / "phantoms": 1.0}, seed=0)
+    pool.look()
+    with pytest.raises(TypeError, match="pairs"):
+        real_pairs(pool, VIEW, 1, seed=0, step=0)
 
 
 @pytest.mark.parametrize(("count", "shape"), [(8, (34, 68)), (5, (34, 68)), (4, (17, 68))])

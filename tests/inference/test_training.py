@@ -160,6 +160,20 @@ def test_calibration_tempers_answers_that_are_too_sure() -> None:
     assert log_loss(made, calibrated) < log_loss(made, Calibration())
 
 
+def test_calibration_finds_where_delayed_begins() -> None:
+    """A network that takes portal venous for slightly delayed is corrected; in-between series count little."""
+    lead = {Phase.PORTAL_VENOUS: -0.6, Phase.DELAYED: 1.6}
+    made = [
+        (SliceAnswers(np.tile([-5, -5, 0, by], (20, 1)).astype(float), np.zeros((20, 2)), np.ones(20), 5.0), phase)
+        for phase, centre in lead.items()
+        for by in centre + np.linspace(-0.9, 0.9, 9)
+    ]
+    between = [(made[0][0], {Phase.PORTAL_VENOUS: 0.5, Phase.DELAYED: 0.5})]
+    calibrated = calibrate(made)
+    assert calibrated.late_border > 0.0
+    assert log_loss(made + between, calibrated) < log_loss(made + 10 * between, calibrated)
+
+
 def test_a_declined_series_does_not_stop_calibration() -> None:
     """What is out of scope counts as knowing nothing."""
     head = SliceAnswers(np.zeros((5, 4)), np.zeros((5, 2)), np.zeros(5), 5.0)
