@@ -4,7 +4,7 @@ The way of a series, and where each verb lives:
 
     receive   reception.py, recorder.py, network/listener.py, network/stream.py   instance -> spool, then Success
     assemble  series/assembly.py                                     is the series complete, by what evidence
-    analyse   series/volume.py, inference/judge.py                   slices -> volume -> findings
+    analyse   series/volume.py, inference/judge.py, declining.py     slices -> volume -> findings
     compose   results/                                               findings -> SC, SR, checked by the gate
     deliver   network/sender.py, network/stow.py                     outbox -> archive
     confirm   network/commitment.py, network/query.py                the archive says that it keeps them

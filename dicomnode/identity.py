@@ -9,8 +9,8 @@ MANUFACTURER = "dicomnode"
 """Manufacturer (0008,0070) and Contributing Equipment of every object made here; never judged when it comes back."""
 
 IMPLEMENTATION_CLASS_UID = "2.25.80198559466205794161827342651995414197"
-"""(0002,0012) of every file written here (PS3.7 annex D.3.3.2), and Instance Creator UID (0008,0014) of every result,
-which survives transport. A UUID of version 8, drawn once."""
+"""Said in every association (PS3.7 annex D.3.3.2), (0002,0012) of every file written here, and Instance Creator UID
+(0008,0014) of every result, which survives transport. A UUID of version 8, drawn once."""
 
 IMPLEMENTATION_VERSION_NAME = "DICOMNODE"
 """(0002,0013); at most 16 characters."""

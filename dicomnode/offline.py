@@ -12,9 +12,9 @@ from typing import Any
 from dicomnode.config import Settings, load
 from dicomnode.errors import ConfigurationError
 from dicomnode.findings_table import declined_row, judged_row, print_table
-from dicomnode.pipeline import Judged, Outcome, analyse, compose
+from dicomnode.pipeline import Judged, Outcome, analyse, compose, decline
 from dicomnode.series.header import Header, MalformedHeader, read_file_header
-from dicomnode.series.screening import Policy, screen
+from dicomnode.series.screening import ANSWERED_CLASSES, Policy, screen
 from inference.phases import Phase
 from inference.volume import Volume
 
@@ -32,6 +32,8 @@ class FolderSeries:
     """Its instances that can be judged."""
     set_aside: str
     """Why the others are not judged; "" when there are none."""
+    answered: tuple[Path, ...]
+    """Those of the others that a report may answer: see `screening.ANSWERED_CLASSES`."""
 
 
 def series_in(folder: Path) -> list[FolderSeries]:
@@ -50,24 +52,30 @@ def series_in(folder: Path) -> list[FolderSeries]:
 
 
 def _series(study_uid: str, series_uid: str, instances: Sequence[tuple[Path, Header]]) -> FolderSeries:
-    screened = [(path, screen(header, Policy())) for path, header in instances]
-    reasons = [screening.reason for _, screening in screened if screening.reason]
+    screened = [(path, header, screen(header, Policy())) for path, header in instances]
+    reasons = [screening.reason for _, _, screening in screened if screening.reason]
     return FolderSeries(
         study_uid=study_uid,
         series_uid=series_uid,
         description=next((header.series_description for _, header in instances if header.series_description), ""),
-        paths=tuple(path for path, screening in screened if screening.disposition == "judge"),
+        paths=tuple(path for path, _, screening in screened if screening.disposition == "judge"),
         set_aside=reasons[0] if reasons else "",
+        answered=tuple(
+            path
+            for path, header, screening in screened
+            if screening.disposition == "set aside" and header.sop_class_uid in ANSWERED_CLASSES
+        ),
     )
 
 
-def outcomes_of(series: FolderSeries, settings: Settings, maps: Sequence[str]) -> tuple[list[Outcome], str]:
-    """What the node would say of each part; or nothing, and why."""
+def outcomes_of(series: FolderSeries, settings: Settings, maps: Sequence[str]) -> list[Outcome]:
+    """What the node would say of each part."""
     from dicomnode.worker import judge_with, part_limits
 
     if not series.paths:
-        return [], series.set_aside or "The series has no CT images."
-    return analyse(series.paths, judge_with(settings, maps), part_limits(settings)), ""
+        sources = series.answered if settings.results.declined_report else ()
+        return [decline(sources, series.set_aside or "The series has no CT images.")]
+    return analyse(series.paths, judge_with(settings, maps), part_limits(settings))
 
 
 def judge_folder(config: Path | None, folder: Path, *, as_json: bool, out: Path | None) -> int:
@@ -75,9 +83,9 @@ def judge_folder(config: Path | None, folder: Path, *, as_json: bool, out: Path 
     settings = load(config)
     rows: list[dict[str, Any]] = []
     for series in _with_progress(series_in(folder)):
-        outcomes, reason = outcomes_of(series, settings, settings.results.maps if out else ())
+        outcomes = outcomes_of(series, settings, settings.results.maps if out else ())
         where = {"folder": str(series.paths[0].parent if series.paths else folder), "series_uid": series.series_uid}
-        rows += [where | _row(outcome) for outcome in outcomes] or [where | declined_row("", reason)]
+        rows += [where | _row(outcome) for outcome in outcomes]
         if out is not None:
             write_results(outcomes, settings, out / series.series_uid)
     if as_json:

@@ -25,7 +25,7 @@ from dicomnode.results import (
 from dicomnode.results import compose as compose_objects
 from dicomnode.series.assembly import Rules, SeriesEvidence, Wait, judge_completeness
 from dicomnode.series.screening import Policy
-from dicomnode.series.volume import Limits, Part, Unjudgeable, load
+from dicomnode.series.volume import Limits, Part, Unjudgeable, load, unread
 from inference.errors import CannotJudge
 from inference.findings import Findings
 from inference.volume import Volume
@@ -87,6 +87,11 @@ JudgeVolume = Callable[[Volume], Findings]
 def analyse(paths: Sequence[Path], judge: JudgeVolume, limits: Limits) -> list[Outcome]:
     """What is said of each acquisition in the series that lies in `paths`; never empty."""
     return [_analyse_part(part, judge) for part in load(paths, limits=limits)]
+
+
+def decline(paths: Iterable[Path], reason: str) -> Declined:
+    """What is said of a series that is declined unread: `paths` are files to take the header of its report from."""
+    return Declined(unread(paths, reason), reason)
 
 
 def _analyse_part(part: Part | Unjudgeable, judge: JudgeVolume) -> Outcome:

@@ -12,12 +12,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
 from dicomnode import pipeline
-from dicomnode.errors import Decline
+from dicomnode.declining import declined_unread
+from dicomnode.errors import Fail
 from dicomnode.errors import Verdict as Decision
 from dicomnode.errors import verdict as decide
 from dicomnode.findings_table import declined_row, judged_row
@@ -135,12 +135,8 @@ class Worker:
         return True
 
     def _work(self, job: Job) -> None:
-        paths = self._paths(job)
-        if not paths:
-            raise Decline(" ".join(self.arrivals.aside_reasons(job.study_uid, job.series_uid)))
-        outcomes = pipeline.analyse(paths, self.judge, self.limits)
-        predecessors = self._predecessors(job)
-        composed = pipeline.compose(outcomes, self.options, self.context(job), predecessors)
+        outcomes = self._outcomes(job)
+        composed, refusal = self._composed(job, outcomes)
         verdicts = [_verdict(outcome, objects) for outcome, objects in zip(outcomes, composed, strict=True)]
         items = [item for objects in composed for made in objects for item in self._kept(job, made)]
         judged = [outcome for outcome in outcomes if isinstance(outcome, pipeline.Judged)]
@@ -150,18 +146,29 @@ class Worker:
             self.jobs.finish_built(job, verdicts, items, model=model, now=self.clock())
             log.info("job %d: BUILT, %d results", job.id, len(items))
         else:
-            reason = " ".join(dict.fromkeys(verdict.reason for verdict in verdicts))
+            reason = " ".join(dict.fromkeys([*(verdict.reason for verdict in verdicts), *refusal]))
             self.jobs.decline(job, reason, verdicts, items, now=self.clock())
             log.info("job %d: DECLINED", job.id)
 
-    def _paths(self, job: Job) -> list[Path]:
+    def _outcomes(self, job: Job) -> Sequence[pipeline.Outcome]:
+        """What is said of each part; a series that the ledger alone declines is not read."""
         arrived = self.arrivals.of_series(job.study_uid, job.series_uid, up_to=job.last_arrival_id)
-        if removed := sum(arrival.removed_at is not None for arrival in arrived):
-            raise Decline(
-                f"{removed} of the {len(arrived)} instances of this series were removed, their time being over. "
-                "The whole series must be sent again."
-            )
-        return [self.spool.absolute(arrival.path) for arrival in arrived]
+        declined = declined_unread(job, arrived, self.arrivals, self.spool, report=self.options.declined_report)
+        if declined is not None:
+            return [declined]
+        return pipeline.analyse([self.spool.absolute(one.path) for one in arrived], self.judge, self.limits)
+
+    def _composed(
+        self, job: Job, outcomes: Sequence[pipeline.Outcome]
+    ) -> tuple[Sequence[Sequence[ResultObject]], Sequence[str]]:
+        """(the objects of each outcome, why there are none): a declined series stays declined without its report."""
+        try:
+            return pipeline.compose(outcomes, self.options, self.context(job), self._predecessors(job)), ()
+        except Fail as error:
+            if any(isinstance(outcome, pipeline.Judged) for outcome in outcomes):
+                raise
+            log.error("job %d: the report that it was declined is not sent: %s", job.id, error)
+            return [()] * len(outcomes), [f"No report is sent: {error}"]
 
     def _kept(self, job: Job, made: ResultObject) -> Iterator[NewItem]:
         path = self.results.put(f"{job.id}/{made.sop_instance_uid}.dcm", made.encoded)

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, exists, insert, select, update
 from sqlalchemy.orm import aliased
 
 from storage.database import Database
@@ -138,14 +138,23 @@ class Arrivals:
         with self._database.reading() as connection:
             return [Arrived(**row._asdict()) for row in connection.execute(query)]
 
-    def aside_reasons(self, study_uid: str, series_uid: str) -> list[str]:
-        """Why instances of a series were set aside, each reason once, in order of arrival."""
+    def set_aside(
+        self, study_uid: str, series_uid: str, sop_class_uids: Iterable[str], *, up_to: int, limit: int
+    ) -> list[Arrived]:
+        """Up to `limit` instances of these classes that were set aside, those that still lie in the spool first."""
         query = (
-            select(ArrivalRow.disposition_reason)
-            .where(ArrivalRow.study_uid == study_uid, ArrivalRow.series_uid == series_uid)
-            .where(ArrivalRow.disposition == Disposition.SET_ASIDE)
-            .order_by(ArrivalRow.id)
+            select(ArrivalRow)
+            .where(*_aside(study_uid, series_uid, up_to), ArrivalRow.sop_class_uid.in_(list(sop_class_uids)))
+            .order_by(ArrivalRow.removed_at.is_not(None), ArrivalRow.id)
+            .limit(limit)
         )
+        with self._database.reading() as connection:
+            return [Arrived(**row._asdict()) for row in connection.execute(query)]
+
+    def aside_reasons(self, study_uid: str, series_uid: str, *, up_to: int) -> list[str]:
+        """Why instances of a series were set aside, each reason once, in order of arrival."""
+        query = select(ArrivalRow.disposition_reason).where(*_aside(study_uid, series_uid, up_to))
+        query = query.order_by(ArrivalRow.id)
         with self._database.reading() as connection:
             return list(dict.fromkeys(reason for reason in connection.scalars(query) if reason))
 
@@ -155,6 +164,16 @@ class Arrivals:
         event = NewEvent(at=now, kind="refused", role="receiver", text=f"refused: {reason}", data=facts)
         with self._database.writing() as connection:
             append(connection, event)
+
+
+def _aside(study_uid: str, series_uid: str, up_to: int) -> tuple[ColumnElement[bool], ...]:
+    """What was set aside of a series; `up_to` is a job's `last_arrival_id`."""
+    return (
+        ArrivalRow.study_uid == study_uid,
+        ArrivalRow.series_uid == series_uid,
+        ArrivalRow.disposition == Disposition.SET_ASIDE,
+        ArrivalRow.id <= up_to,
+    )
 
 
 def _unknown(connection: Connection, paths: Iterable[str]) -> list[str]:

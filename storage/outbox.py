@@ -17,8 +17,6 @@ from storage.events import NewEvent, append
 from storage.schema import JobRow, OutboxRow
 from storage.states import OUTBOX_TRANSITIONS, OutboxAction, OutboxState, after
 
-CHUNK = 400
-
 
 @dataclass(frozen=True, kw_only=True)
 class NewItem:
@@ -152,19 +150,6 @@ class Outbox:
         """All results of one job, by destination."""
         query = select(OutboxRow).where(OutboxRow.job_id == job_id)
         return self._items(query.order_by(OutboxRow.destination, OutboxRow.id))
-
-    def own_among(self, sop_uids: Iterable[str]) -> set[str]:
-        """Which of these UIDs this node produced."""
-        wanted, found = list(sop_uids), set[str]()
-        with self._database.reading() as connection:
-            for start in range(0, len(wanted), CHUNK):
-                chunk = wanted[start : start + CHUNK]
-                found.update(connection.scalars(select(OutboxRow.sop_uid).where(OutboxRow.sop_uid.in_(chunk))))
-        return found
-
-    def is_own(self, sop_uid: str) -> bool:
-        """Whether this node produced that object."""
-        return bool(self.own_among([sop_uid]))
 
     def destinations(self) -> list[DestinationState]:
         """How far each destination got, by name."""

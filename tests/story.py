@@ -66,6 +66,7 @@ class Story:
     folder: Path
     judge: Callable[[Volume], Findings] = portal_venous
     options: ResultOptions = field(default_factory=ResultOptions)
+    version: str = "0"
     now: datetime = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     archive: dict[str, bytes] = field(default_factory=dict)
     answers: list[Said] = field(default_factory=list)
@@ -116,7 +117,7 @@ class Story:
             judge=self.judge,
             options=self.options,
             limits=Limits(),
-            context=lambda job: ResultContext(job.created_at, "0", generation=job.generation),
+            context=lambda job: ResultContext(job.created_at, self.version, generation=job.generation),
             destinations=["archive"],
             hold=Hold(self.jobs, policy, lambda: self.now),
             policy=policy,

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from dicomnode.offline import explain_folder, judge_folder
-from tests.factories import ct_series
+from tests.factories import SECONDARY_CAPTURE, ct_series
 
 
 def test_judge_answers_for_every_series_in_a_folder(
@@ -30,6 +31,19 @@ def test_judge_answers_for_every_series_in_a_folder(
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["state"], row["phase"]) == ("DECLINED", None)
     assert "2 slices" in row["reason"]
+
+
+def test_judge_writes_the_report_of_a_declined_series_where_it_is_set(tmp_path: Path) -> None:
+    """As the node sends it: a localizer gets one, a capture none."""
+    ct_series(tmp_path / "in" / "scout", 2, series="scout", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    ct_series(tmp_path / "in" / "capture", 2, series="capture", SOPClassUID=SECONDARY_CAPTURE)
+    config = tmp_path / "dicomnode.toml"
+    for wanted in ("false", "true"):
+        config.write_text(f"[results]\ndeclined_report = {wanted}\n")
+        assert judge_folder(config, tmp_path / "in", as_json=True, out=tmp_path / wanted) == 0
+    assert not (tmp_path / "false").exists()
+    (path,) = (tmp_path / "true").rglob("*.dcm")
+    assert dcmread(path).SeriesDescription == "AI NOT JUDGED S2"
 
 
 def test_explain_writes_a_sheet_raw_maps_and_what_they_are(real_data: Path, tmp_path: Path) -> None:

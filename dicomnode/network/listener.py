@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from pynetdicom import AE
 from pynetdicom.presentation import PresentationContext
 
 from dicomnode.network.acceptor import Connection
 from dicomnode.network.access import AccessPolicy, address_allowed, check
+from dicomnode.network.entity import application_entity
 from dicomnode.network.intake import Intake, Peer, RejectCause, Rejection
 from dicomnode.network.server import Server
 from dicomnode.network.transport import Limits, quiet_pynetdicom
@@ -69,7 +69,7 @@ class Listener:
     def start(self) -> "Listener":
         """Bind and accept, on a thread of its own. Raises OSError if the address cannot be bound."""
         settings, limits = self.settings, self.settings.limits
-        ae = AE(ae_title=settings.aet)
+        ae = application_entity(settings.aet)
         ae.maximum_pdu_size = limits.pdu_bytes
         ae.acse_timeout = limits.request_seconds
         ae.network_timeout = limits.idle_seconds

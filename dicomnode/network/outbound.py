@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydicom.uid import UID
-from pynetdicom import AE, build_role
+from pynetdicom import build_role
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
+from dicomnode.network.entity import application_entity
 from dicomnode.network.inline import InlineAssociation
 from dicomnode.network.statuses import Answer, Outcome
 from dicomnode.network.transport import GuardedSocket, Limits, quiet_pynetdicom
@@ -74,7 +75,7 @@ def _prepare(
     destination: Destination, contexts: Sequence[tuple[str, Sequence[str]]], as_scp: Sequence[str]
 ) -> InlineAssociation:
     quiet_pynetdicom()
-    ae = AE(ae_title=destination.calling_aet)
+    ae = application_entity(destination.calling_aet)
     ae.connection_timeout = ae.acse_timeout = destination.connect_seconds
     ae.dimse_timeout = ae.network_timeout = destination.reply_seconds
     try:

@@ -24,6 +24,11 @@ def _count(text: str) -> str:
     return f"{found} {one if found == '1' else several}"
 
 
+def _modality(text: str) -> str:
+    """A modality's code, or the words for none."""
+    return "unbekannte Modalität" if text == "unknown modality" else text
+
+
 def _side(text: str) -> str:
     return _SIDES[text] if text in _SIDES else german.phase(text)
 
@@ -104,6 +109,15 @@ SENTENCES = {
     "Pixel spacing is taken from the reconstruction's diameter.": (
         "Der Pixelabstand stammt vom Durchmesser der Rekonstruktion."
     ),
+    "This object is not a CT image ({kind:modality}).": "Dieses Objekt ist kein CT-Bild ({kind}).",
+    "The modality is {kind:modality}, not CT.": "Die Modalität ist {kind}, nicht CT.",
+    "The modality is not CT.": "Die Modalität ist nicht CT.",
+    "This is a localizer (scout) image.": "Dies ist eine Übersichtsaufnahme (Localizer, Scout).",
+    "This object has no pixel data.": "Dieses Objekt hat keine Pixeldaten.",
+    "{some:number} of the {all:number} instances of this series were removed, their time being over.": (
+        "{some} der {all} Instanzen dieser Serie sind nach Ablauf ihrer Frist entfernt worden."
+    ),
+    "The whole series must be sent again.": "Die ganze Serie muss erneut gesendet werden.",
     "acquisition {number:number}": "Aufnahme {number}",
     "header: {header:side}; image: {image:side}": "Kopfdaten: {header}; Bild: {image}",
 }
@@ -113,6 +127,7 @@ BOOK = german.BOOK.extended(
     SENTENCES,
     {
         "count": Kind(rf"\d+ (?:{'|'.join(_NOUNS)})s?", _count),
+        "modality": Kind(r"unknown modality|\w+", _modality),
         "fault": Kind(r".+?", FAULTS.say),
         "side": Kind(rf"(?:{'|'.join(_SIDES)}|{KINDS['phase'].pattern})", _side),
     },

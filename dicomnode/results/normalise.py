@@ -188,7 +188,7 @@ def _one(value: object, representation: str, keyword: str) -> object | None:
         return text if re.fullmatch(r"[+-](0\d|1[0-4])[0-5]\d", text) else None
     if keyword == "PatientSex":
         return text.upper() if text.upper() in ("M", "F", "O") else None
-    form = _FORMS.get(representation)
+    form = _received_uid if representation == "UI" and keyword in IDENTITY else _FORMS.get(representation)
     cleaned = form(text) if form else text
     if not cleaned:
         return None
@@ -234,6 +234,11 @@ def _integer(text: str) -> str:
 
 def _uid(text: str) -> str:
     return text if len(text) <= 64 and re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*", text) else ""
+
+
+def _received_uid(text: str) -> str:
+    """A component with a leading zero is no UID (PS3.5 9.1), but is what the archive knows the study by."""
+    return text if len(text) <= 64 and re.fullmatch(r"\d+(\.\d+)*", text, re.ASCII) else ""
 
 
 def _code_string(text: str) -> str:

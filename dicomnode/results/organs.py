@@ -2,6 +2,8 @@
 
 A group refers to its segment (TID 1411) where a Segmentation goes with the report, and else to the organ's outline on
 the slice that shows most of it (TID 1410). The model that found the organs is named in every group (TID 4019).
+Tracking Identifiers are the organs' English names in every language: by them an organ is followed from report to
+report, and a report is read back.
 """
 
 from collections.abc import Iterator

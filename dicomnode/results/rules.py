@@ -36,6 +36,11 @@ class Known:
         return {**received, **{instance: sop_class for sop_class, instance in self.siblings}}
 
     @cached_property
+    def uids(self) -> frozenset[str]:
+        """What the source is known by, as received."""
+        return frozenset(str(s.get(keyword)) for s in self.sources for keyword in _UID_KEYWORDS)
+
+    @cached_property
     def study(self) -> Dataset:
         """The normalised header that study-level attributes come from."""
         return normalise(self.sources[0])
@@ -189,9 +194,11 @@ def _frames(dataset: Dataset, known: Known) -> Iterator[str]:
 
 
 def _values(dataset: Dataset, known: Known) -> Iterator[str]:
-    """Every value has the form of its value representation, PS3.5 6.2; what identifies may be as long as it is."""
+    """Every value has the form of its value representation, PS3.5 6.2; what identifies is let pass as it came."""
     for path, _, element in _walk(dataset):
         if element.VR in ("SQ", "OB", "OW", "OF", "OD", "OL", "UN") or element.keyword in IDENTITY - _UID_KEYWORDS:
+            continue
+        if element.VR == "UI" and str(element.value) in known.uids:
             continue
         values = element.value if element.VM > 1 else [element.value]
         try:

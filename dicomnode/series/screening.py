@@ -5,6 +5,7 @@ a loop. It is recognised by its Manufacturer and by the node's name in its Contr
 to survive the archive.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,6 +15,23 @@ from dicomnode.series.header import DOES_NOT_MATCH, Header
 
 LOCALIZER_WORDS = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"})
 """Values of Image Type (PS3.3 section C.8.2.1.1.1) and what vendors write instead of LOCALIZER."""
+ANSWERED_CLASSES: Mapping[str, str] = {
+    **CT_CLASSES,
+    "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
+    "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
+    "1.2.840.10008.5.1.4.1.1.4.3": "Enhanced MR Color Image Storage",
+    "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
+    "1.2.840.10008.5.1.4.1.1.128": "Positron Emission Tomography Image Storage",
+    "1.2.840.10008.5.1.4.1.1.128.1": "Legacy Converted Enhanced PET Image Storage",
+    "1.2.840.10008.5.1.4.1.1.130": "Enhanced PET Image Storage",
+}
+"""SOP Class UID -> name: what may be answered by a report that it was not judged, where such reports are on.
+
+Cross-sections as a scanner makes them, for there a reader may wait for a phase. Never what is made of images (reports,
+captures, segmentations, maps, presentation states, documents): another node's results would be answered by ours, ours
+by its, without end; and what this node made would be answered itself, should an archive have taken its marks away.
+Projections and ultrasound have no phase that anybody could miss.
+"""
 CLASS_NOT_SUPPORTED = 0x0122
 """PS3.7 section C.5.6: Refused: SOP Class not supported."""
 CANNOT_UNDERSTAND = 0xC000
@@ -67,10 +85,12 @@ def _own(header: Header) -> bool:
 def _objections(header: Header) -> list[tuple[str, int]]:
     """(why it is not judged, DIMSE status if it is refused), the most telling first."""
     found = []
+    modality = _modality(header)
     if header.sop_class_uid not in CT_CLASSES:
-        found.append((f"This object is not a CT image ({_kind(header)}).", CLASS_NOT_SUPPORTED))
+        found.append((f"This object is not a CT image ({modality or 'unknown modality'}).", CLASS_NOT_SUPPORTED))
     elif header.modality not in ("", "CT"):
-        found.append((f"The modality is {_kind(header)}, not CT.", DOES_NOT_MATCH))
+        reason = f"The modality is {modality}, not CT." if modality else "The modality is not CT."
+        found.append((reason, DOES_NOT_MATCH))
     if LOCALIZER_WORDS & {word.upper() for word in header.image_type}:
         found.append(("This is a localizer (scout) image.", CANNOT_UNDERSTAND))
     if header.has_pixel_data is False:
@@ -78,7 +98,7 @@ def _objections(header: Header) -> list[tuple[str, int]]:
     return found
 
 
-def _kind(header: Header) -> str:
-    """The modality, if it is one: other text in that place is not repeated."""
+def _modality(header: Header) -> str:
+    """The modality, if it is one: other text in that place is not repeated, and comes out empty."""
     modality = header.modality
-    return modality if 2 <= len(modality) <= 16 and modality.isalnum() else "of unknown modality"
+    return modality if 2 <= len(modality) <= 16 and modality.isalnum() else ""

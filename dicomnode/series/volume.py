@@ -6,8 +6,10 @@ at the scanner.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,8 @@ from inference.volume import Hounsfield, Volume
 
 Progress = Callable[[int, int], None]
 """progress(files read, files in all)."""
+MOST_TRIED = 8
+"""Files that are opened in search of one header."""
 LONGEST_REASON = 3
 """Notes that follow the reason itself; all of them are in `notes`."""
 
@@ -93,6 +97,23 @@ def load(
     for index, stack in enumerate(stacks, start=1):
         parts.append(_part(f"acquisition {index}" if many else "", index, stack, notes, limits))
     return parts
+
+
+def unread(paths: Iterable[Path], reason: str) -> Unjudgeable:
+    """A whole series that is declined without being read, with the first header that can be, or none.
+
+    No pixels are decoded, and no more than `MOST_TRIED` files opened; those that are gone are passed over. Raises
+    OSError.
+    """
+    return Unjudgeable("", 1, tuple(islice(_headers(islice(paths, MOST_TRIED)), 1)), reason)
+
+
+def _headers(paths: Iterable[Path]) -> Iterator[Dataset]:
+    for path in paths:
+        with suppress(FileNotFoundError):
+            entry = next(read_slices(path), None)
+            if entry is not None and entry.header is not None:
+                yield entry.header
 
 
 def _gather(paths: Sequence[Path], progress: Progress | None) -> _Gathered:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from dicomnode import pipeline
+from dicomnode import declining, pipeline, roles
 from dicomnode.results import ResultOptions, compose_declined, german
-from dicomnode.series import acquisitions, geometry, header, header_opinion, pixels, slices, volume
+from dicomnode.series import acquisitions, geometry, header, header_opinion, pixels, screening, slices, volume
 from dicomnode.series.volume import Unjudgeable
 from inference import judge, organ_findings, phases, segment
 from inference.findings import HeaderOpinion
@@ -31,14 +31,24 @@ SPEAKING = (
     header_opinion,
     acquisitions,
     geometry,
+    screening,
+    declining,
     pipeline,
+    roles,
 )
 """Modules whose sentences and phrases reach results."""
 
-MUTE = ("ValueError", "warning", "info", "error", "debug", "getattr", "InvalidBundle", "CannotExplain")
+MUTE = ("ValueError", "warning", "info", "error", "debug", "exception", "getattr", "InvalidBundle", "CannotExplain")
 """What is called with words that no result quotes: errors of programming, the log."""
 
-ELSEWHERE = {("not committed, failure reason 0x", "")}
+ELSEWHERE = {
+    ("not committed, failure reason 0x", ""),
+    ("set aside",),
+    ("This object was made by this node.",),
+    ("No report can be sent: no instance is left whose header can be read.",),
+    ("No report is sent: ", ""),
+    ("out of memory: ", ""),
+}
 """What is said in the job log alone."""
 
 Shape = tuple[str, ...]
@@ -96,8 +106,11 @@ FRAGMENTS = {
     ("no contrast",),
     ("portal venous",),
     (" Storage",),
-}
-"""Pieces that are put into sentences: shares, counts, and lines of evidence."""
+    ("", " ", ""),
+    ("", " ", " ", ""),
+    ("unknown modality",),
+} | {(name,) for name in screening.ANSWERED_CLASSES.values()}
+"""Pieces that are put into sentences: shares, counts, and lines of evidence; names of models and of SOP classes."""
 
 
 def _template(text: str) -> Shape:
@@ -119,6 +132,8 @@ def test_the_walk_finds_sentences() -> None:
     assert counts["phases"] >= 6
     assert counts["volume"] >= 12
     assert counts["slices"] + counts["pixels"] >= 25
+    assert counts["screening"] >= 5
+    assert counts["declining"] >= 3
     assert ("", " left out: ", ".") in _told(volume)
 
 
@@ -138,6 +153,7 @@ VALUES = {
     "count": st.sampled_from(["1 slice", "2 slices", "1 instance", "9 instances", "3 gaps"]),
     "fault": st.sampled_from(["localizer or scout image", "absurd size of 1 x 70000 pixels", "not a CT image (MR)"]),
     "side": st.sampled_from(["contrast", "no contrast", "portal venous"]),
+    "modality": st.sampled_from(["MR", "PT", "unknown modality"]),
     "name": st.just("ImagerPixelSpacing"),
 }
 

@@ -11,10 +11,14 @@ import pytest
 from pydicom.data import get_charset_files
 from pydicom.dataset import Dataset
 
+from dicomnode import pipeline
 from dicomnode.results import ResultObject, ResultOptions, compose_declined
 from dicomnode.results.normalise import normalise
+from dicomnode.series.header import read_file_header
+from dicomnode.series.screening import Policy, screen
 from inference.phases import Phase
 from inference.volume import Volume
+from tests.factories import ct_series
 
 pytestmark = pytest.mark.peer
 Find = Callable[[str], str]
@@ -83,7 +87,7 @@ def complaints(find: Find, paths: Sequence[Path], templates: bool = True) -> lis
 
 
 @pytest.mark.parametrize(
-    ("variant", "phase"), zip(VARIANTS, [Phase.PORTAL_VENOUS, None, Phase.UNENHANCED], strict=True)
+    ("variant", "phase"), list(zip(VARIANTS, [Phase.PORTAL_VENOUS, None, Phase.UNENHANCED], strict=True))
 )
 def test_validators_find_nothing(phase: Phase | None, variant: str, require_peer: Find, tmp_path: Path) -> None:
     """dciodvfy: 0 errors; DicomSRValidator: 0 errors, 0 warnings; dsrdump: clean."""
@@ -97,6 +101,31 @@ def test_validators_find_nothing_in_a_declined_report(language: str, require_pee
     options = ResultOptions(declined_report=True, language=language)
     made = compose_declined("too few slices", make.headers(), options, make.context())
     assert complaints(require_peer, write(made, tmp_path)) == []
+
+
+UNREAD = {
+    "MR": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"},
+    "PET": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT"},
+    "localizer": {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+    "no pixel data": {"PixelData": None},
+    "others removed": {},
+}
+"""Attributes of a series that is declined before it is read."""
+
+
+@pytest.mark.parametrize(("kind", "language"), list(zip(UNREAD, ["en", "de", "de", "en", "de"], strict=True)))
+def test_validators_find_nothing_in_a_report_of_a_series_that_was_not_read(
+    kind: str, language: str, require_peer: Find, tmp_path: Path
+) -> None:
+    """From the file to the report, as the worker goes; dcentvfy finds one patient and one study."""
+    sources = ct_series(tmp_path / "in", 1, **UNREAD[kind])
+    reason = screen(read_file_header(sources[0]), Policy()).reason or "The whole series must be sent again."
+    options = ResultOptions(declined_report=True, language=language)
+    (made,) = pipeline.compose([pipeline.decline(sources, reason)], options, make.context(), {})
+    paths = write(made, tmp_path / "out")
+    assert len(paths) == 1
+    assert complaints(require_peer, paths, templates=kind in ("MR", "localizer")) == []
+    assert new_inconsistencies(require_peer, sources, paths) == []
 
 
 def test_the_html_of_a_report_reads_as_a_report(require_peer: Find, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from pydicom.uid import (
 
 from dicomnode.errors import Decline
 from dicomnode.series.pixels import decodable
-from dicomnode.series.volume import Limits, Part, Unjudgeable, load
+from dicomnode.series.volume import MOST_TRIED, Limits, Part, Unjudgeable, load, unread
 from tests.factories import (
     CORONAL,
     SAGITTAL,
@@ -57,6 +57,17 @@ def declined(found: list[Part | Unjudgeable]) -> str:
     assert len(found) == 1, found
     assert isinstance(found[0], Unjudgeable), found
     return found[0].reason
+
+
+def test_a_series_that_is_not_read_has_the_first_header_that_can_be(tmp_path: Path) -> None:
+    """Files that are gone or no DICOM files are passed over, up to a bound; no header holds pixels."""
+    good = ct_series(tmp_path, 2)
+    bad = [tmp_path / f"gone-{number}" for number in range(MOST_TRIED - 2)]
+    (tmp_path / "text").write_text("not DICOM")
+    found = unread([*bad, tmp_path / "text", *good], "Because.")
+    assert [header.SOPInstanceUID for header in found.headers] == [dcmread(good[0]).SOPInstanceUID]
+    assert (found.reason, "PixelData" in found.headers[0]) == ("Because.", False)
+    assert unread([*bad, *bad, *good], "Because.").headers == ()
 
 
 @pytest.mark.parametrize("transfer_syntax", SYNTAXES, ids=lambda uid: uid.name)

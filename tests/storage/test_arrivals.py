@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ledger_factories import NOON, SERIES, STUDY, arrival
 from sqlalchemy import text
 
-from storage.arrivals import Arrivals
+from storage.arrivals import Arrivals, Arrived
 from storage.associations import Associations
 from storage.database import Database
 from storage.events import Events
@@ -21,7 +21,7 @@ def opened(associations: Associations, token: str, process: str = "receiver-0:1"
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(batches=st.lists(st.lists(st.tuples(st.integers(0, 5), st.sampled_from("ab")), max_size=6), max_size=5))
 def test_recording_is_idempotent_and_flags_changed_twins(
     database: Database, batches: list[list[tuple[int, str]]]
@@ -63,6 +63,33 @@ def test_a_series_that_is_set_aside_whole_waits_for_one_job(database: Database) 
     assert jobs.create(series.study_uid, series.series_uid, closed_reason="quiet", now=NOON) is not None
     Arrivals(database).record_many([arrival(3, **aside)])
     assert jobs.open_series() == []
+
+
+def test_what_was_set_aside_is_found_by_class_up_to_a_job(database: Database) -> None:
+    """Neither what is judged or our own, nor another class, nor what came later; no more than asked for."""
+    aside = {"disposition": Disposition.SET_ASIDE, "disposition_reason": "localizer"}
+    Arrivals(database).record_many(
+        [arrival(0), arrival(1, disposition=Disposition.OWN), arrival(2, sop_class_uid="1.2.3", **aside)]
+        + [arrival(n, **aside) for n in (3, 4, 5)]
+    )
+    ids = {row.sop_uid: row.id for row in _aside(database, up_to=1000, limit=10)}
+    assert list(ids) == [arrival(n).sop_uid for n in (3, 4, 5)]
+    assert len(_aside(database, up_to=1000, limit=2)) == 2
+    assert [row.sop_uid for row in _aside(database, up_to=ids[arrival(4).sop_uid], limit=10)] == list(ids)[:2]
+
+
+def test_what_is_left_of_what_was_set_aside_comes_first(database: Database) -> None:
+    """One that was removed would be no help."""
+    aside = {"disposition": Disposition.SET_ASIDE, "disposition_reason": "localizer"}
+    Arrivals(database).record_many([arrival(n, **aside) for n in range(3)])
+    with database.writing() as connection:
+        connection.execute(text("UPDATE arrivals SET removed_at = :now WHERE id < 3"), {"now": "2026-01-02 00:00:00"})
+    (first,) = _aside(database, up_to=1000, limit=1)
+    assert (first.sop_uid, first.removed_at) == (arrival(2).sop_uid, None)
+
+
+def _aside(database: Database, *, up_to: int, limit: int) -> list[Arrived]:
+    return Arrivals(database).set_aside(STUDY, SERIES, [arrival(0).sop_class_uid], up_to=up_to, limit=limit)
 
 
 def test_what_is_set_aside_beside_slices_opens_no_job_of_its_own(database: Database) -> None:

@@ -105,14 +105,6 @@ def test_a_refused_result_is_sent_again_by_hand_only(database: Database) -> None
     assert only(outbox.due("PACS", NOON)).last_reason == ""
 
 
-def test_the_node_knows_what_it_made(database: Database) -> None:
-    built(database)
-    outbox = Outbox(database)
-    own = only(outbox.due("PACS", NOON)).sop_uid
-    assert outbox.is_own(own)
-    assert outbox.own_among([own, "1.2.3"]) == {own}
-
-
 def test_a_destination_tells_since_when_and_why_it_waits(database: Database) -> None:
     built(database, results=2)
     outbox = Outbox(database)

@@ -46,6 +46,13 @@ def framed(archive: Archive) -> Viewed:
     return _stored(archive, images, viewed_study.multi_frame(viewed_study.volume(), images))
 
 
+@pytest.fixture(scope="session")
+def declined(archive: Archive) -> Viewed:
+    """The synthetic study with the report of a series that was not judged."""
+    images = viewed_study.sources(viewed_study.volume(), "declined")
+    return _stored(archive, images, viewed_study.declined(images))
+
+
 def _stored(archive: Archive, images: list[Dataset], objects: list[ResultObject]) -> Viewed:
     for image in images:
         archive.store(viewed_study.encoded(image))

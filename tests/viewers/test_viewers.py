@@ -1,5 +1,6 @@
 """What is seen: each kind of object in Orthanc's viewers and in OHIF, asserted by pixels in headless Chromium."""
 
+import json
 import time
 from collections.abc import Callable
 from io import BytesIO
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from browser import Browser, Picture, coloured, lit
 from PIL import Image
-from viewed_study import Viewed
+from viewed_study import DECLINED, Viewed
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("viewers")]
 Keep = Callable[[str, Picture], None]
@@ -133,6 +134,15 @@ def test_ohif_opens_the_report_on_its_slice(framed: Viewed, browser: Browser, oh
     keep("ohif-report", shown)
 
 
+def test_ohif_shows_why_a_series_was_declined(declined: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
+    """As text, for there is nothing to draw; the list says it before anything is opened."""
+    _open_study(browser, ohif_url, declined, fewest=2)
+    read = f"document.body.textContent.includes({json.dumps(DECLINED)})"
+    _insist(browser, lambda: _open_series(browser, "SR", "AI NOT JUDGED S4"), read)
+    shown = _wait(browser, lambda page: lit(of(page), 150) > 0.001)
+    keep("ohif-declined", shown)
+
+
 def test_ohif_lays_the_segmentation_over_the_ct(viewed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
     """The segment is in colour on the grey slice."""
     _open_study(browser, ohif_url, viewed)
@@ -157,13 +167,13 @@ def test_ohif_marks_what_it_cannot_show(viewed: Viewed, browser: Browser, ohif_u
     assert any(text.startswith(modality) for text, _, _ in browser.run(THUMBNAILS))
 
 
-def _open_study(browser: Browser, url: str, viewed: Viewed) -> None:
+def _open_study(browser: Browser, url: str, viewed: Viewed, fewest: int = 3) -> None:
     browser.open(f"{url}/viewer?StudyInstanceUIDs={viewed.study_uid}")
     browser.until("document.body.innerText.includes('Skip all')", PATIENCE_SECONDS)
     browser.run(
         "[...document.querySelectorAll('button,span,a')].filter(e => e.textContent.trim() === 'Skip all')[0].click()"
     )
-    browser.until(f"{THUMBNAILS}.length >= 3 && document.body.innerText.includes('I:')", PATIENCE_SECONDS)
+    browser.until(f"{THUMBNAILS}.length >= {fewest} && document.body.innerText.includes('I:')", PATIENCE_SECONDS)
 
 
 def _open_series(browser: Browser, modality: str, words: str = "AI PORTAL VENOUS") -> None:

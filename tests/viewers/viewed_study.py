@@ -9,7 +9,7 @@ import numpy as np
 from archive import Archive
 from pydicom.dataset import Dataset
 
-from dicomnode.results import ResultContext, ResultObject, ResultOptions, compose
+from dicomnode.results import ResultContext, ResultObject, ResultOptions, compose, compose_declined
 from dicomnode.results.synthetic import SyntheticSeries, ct_images
 from inference.findings import Findings, MapScore, OrganMeasurement, Seconds, SliceEvidence, SliceMap
 from inference.models import ModelCard
@@ -35,6 +35,7 @@ class Viewed:
 
 MADE_AT = datetime(2026, 3, 4, 10, 15, tzinfo=UTC)
 SLICES, SIZE = 16, 256
+DECLINED = "The series has 3 slices; at least 8 are needed."
 ALL = ResultOptions(
     parametric_map=True, segmentation=True, key_object_selection=True, presentation_state=True, pdf=True
 )
@@ -74,6 +75,12 @@ def multi_frame(one: Volume, images: list[Dataset]) -> list[ResultObject]:
     """The key slices as one Multi-frame True Color Secondary Capture."""
     options = ResultOptions(capture="multi-frame")
     return compose(findings(one), [_header(i) for i in images], one, options, ResultContext(MADE_AT, "0.1.0"))
+
+
+def declined(images: list[Dataset]) -> list[ResultObject]:
+    """The report that says why nothing was said."""
+    options = ResultOptions(declined_report=True)
+    return compose_declined(DECLINED, [_header(images[0])], options, ResultContext(MADE_AT, "0.1.0"))
 
 
 def _header(image: Dataset) -> Dataset:
