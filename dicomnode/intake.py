@@ -129,6 +129,8 @@ class NodeIntake:
         """Into the ledger, behind all that the association brought."""
         brought = self._brought.pop(peer.token, Counter())
         self._put(Closed(peer, str(ending), tuple(sorted(brought.items())), self._clock()))
+        if not self._brought:
+            self._spool.discard_spares()
         self._hurry()
 
     def begin(self, request: StoreRequest, peer: Peer) -> Reception:

@@ -4,6 +4,7 @@ serve             prepares the folder and the job log, then supervises one proce
 serve receiver    one role alone; they meet only in the spool and in the database
 """
 
+import gc
 import logging
 import os
 import signal
@@ -236,6 +237,8 @@ def _receiver(stores: Stores, name: str, stopped: threading.Event) -> None:
     intake = NodeIntake(stores.spool, stores.outbox, policy, recorder.put, utc_now, recorder.hurry)
     open_listeners = [listener.start() for listener in listeners(stores.settings, intake)]
     recorder.start()
+    # What is there now stays until the end: to look through it for cycles again and again would halt all associations.
+    gc.freeze()
     stopped.wait()
     for listener in open_listeners:
         listener.stop()

@@ -1,13 +1,14 @@
 """Receive, in detail: one instance while it arrives, and its row in the ledger.
 
 Success is a promise, so the order is: the bytes are durable in the spool, then 0x0000, then the arrival's row. The row
-may be lost in a crash: `reconcile` makes it again from the spool.
+may be lost in a crash: `reconcile` makes it again from the spool. What the peer need not wait for, the row and the next
+part file, is done in `settle`, while it prepares its next instance.
 """
 
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,8 @@ from dicomnode.series.header import (
 from dicomnode.series.screening import Policy, screen
 from storage.arrivals import Arrival, Arrivals
 from storage.errors import SpoolFull, SpoolUnwritable
-from storage.spool import Kept, Spool
+from storage.part import Kept
+from storage.spool import NAME_PATTERN, Spool
 from storage.states import Disposition
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,14 @@ READ_BYTES = 1 << 20
 REBUILT_AT_ONCE = 500
 LARGEST_NUMBER = 2**31 - 1
 """A column of numbers holds no more in every database."""
+
+
+class _Damaged(Exception):
+    """A file in the spool is not what its name says."""
+
+    def __init__(self, inode: int) -> None:
+        super().__init__("not what its name says")
+        self.inode = inode
 
 
 class Request(Protocol):
@@ -84,7 +94,10 @@ Record = Callable[[Arrival | Refused], None]
 
 
 class Reception:
-    """One instance on its way into the spool. Ends with `finish` or `abandon`; `write` raises nothing a peer caused."""
+    """One instance on its way into the spool. `write` raises nothing a peer caused.
+
+    Ends with `abandon`, or with `finish` and then, once the peer has its answer, `settle`.
+    """
 
     def __init__(
         self,
@@ -96,6 +109,8 @@ class Reception:
         clock: Callable[[], datetime],
     ) -> None:
         self._request, self._sender, self._policy, self._record, self._clock = request, sender, policy, record, clock
+        self._spool = spool
+        self._kept: tuple[Kept, datetime] | None = None
         self._prefix = bytearray()
         self._header: Header | None = None
         self._refusal: Refuse | None = None
@@ -108,14 +123,13 @@ class Reception:
         except (Refuse, SpoolFull, SpoolUnwritable) as error:
             self._refuse(error)
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, *pieces: bytes | memoryview) -> None:
         """Takes the next bytes of the encoded dataset. After a refusal the rest is read past, not kept."""
         if self._refusal is not None:
             return
         try:
-            self._part.write(data)
-            if self._header is None:
-                self._look(data)
+            with self._part.writing(*pieces):
+                self._look(pieces)
         except (Refuse, SpoolFull, SpoolUnwritable) as error:
             self._refuse(error)
 
@@ -130,15 +144,26 @@ class Reception:
         self._tell_refusal(self._refusal)
         raise self._refusal
 
+    def settle(self) -> None:
+        """Tell the ledger, and make the next part file."""
+        if self._kept is not None and self._header is not None:
+            kept, at = self._kept
+            self._kept = None
+            self._record(arrival(self._header, kept, self._policy, at, self._sender.calling_aet, self._sender.token))
+            self._spool.prepare_part()
+
     def abandon(self) -> None:
         """The association broke off: nothing was promised, nothing is kept."""
         if self._refusal is None:
             self._refuse(Refuse("the association broke off", OUT_OF_RESOURCES))
 
-    def _look(self, data: bytes | memoryview) -> None:
-        self._prefix += data
-        if len(self._prefix) >= self._next_scan:
-            self._scan(final=len(self._prefix) >= LAST_SCAN_BYTES)
+    def _look(self, pieces: Iterable[bytes | memoryview]) -> None:
+        for piece in pieces:
+            if self._header is not None:
+                return
+            self._prefix += piece
+            if len(self._prefix) >= self._next_scan:
+                self._scan(final=len(self._prefix) >= LAST_SCAN_BYTES)
 
     def _scan(self, final: bool) -> None:
         try:
@@ -160,7 +185,7 @@ class Reception:
         assert header is not None
         check_length(header, self._part.size)
         kept = self._part.keep(header.study_uid, header.series_uid, header.sop_instance_uid)
-        self._record(arrival(header, kept, self._policy, self._clock(), self._sender.calling_aet, self._sender.token))
+        self._kept = kept, self._clock()
         return SUCCESS
 
     def _refuse(self, error: Refuse | SpoolFull | SpoolUnwritable) -> None:
@@ -231,13 +256,16 @@ def _number(value: int | None) -> int | None:
 def reconcile(spool: Spool, arrivals: Arrivals, policy: Policy) -> int:
     """Writes the rows of instances that lie in the spool and not in the ledger; the number of rows written.
 
-    A file that is no DICOM object, put there by hand, is left alone and told.
+    A name may have survived the power going out and the bytes not: nobody was told Success for it. A file that is not
+    what its name says is set aside and told; what is whole is made durable before its row says that it is there.
     """
     found: list[Arrival] = []
     written = 0
     for path in arrivals.unrecorded(spool.walk()):
         try:
             found.append(_rebuilt(spool, path, policy))
+        except _Damaged as damage:
+            _set_aside(spool, path, damage.inode)
         except MalformedHeader as error:
             log.warning("a file in the spool is no instance: %s", error)
         except FileNotFoundError:
@@ -249,15 +277,33 @@ def reconcile(spool: Spool, arrivals: Arrivals, policy: Policy) -> int:
 
 
 def _rebuilt(spool: Spool, path: str, policy: Policy) -> Arrival:
-    """The row of a file that lies in the spool; when it was received is when it was last written to."""
+    """The row of a file that lies in the spool; it was received when it was last written to. Raises _Damaged."""
     place = spool.absolute(path)
+    digest, size, received_at = _read(place)
     header = read_file_header(place)
+    spool.make_durable(Path(path))
+    return arrival(header, Kept(Path(path), digest, size, duplicate=False), policy, received_at)
+
+
+def _read(place: Path) -> tuple[str, int, datetime]:
+    """(SHA-256 of the dataset, its bytes, when the file was last written to). Raises _Damaged, FileNotFoundError."""
     found = hashlib.sha256()
     with place.open("rb") as file:
-        start = read_file_meta(file.read(META_BYTES))[1]
+        about = os.fstat(file.fileno())
+        try:
+            start = read_file_meta(file.read(META_BYTES))[1]
+        except MalformedHeader as error:
+            raise _Damaged(about.st_ino) from error
         file.seek(start)
         while block := file.read(READ_BYTES):
             found.update(block)
         size = file.tell() - start
-        received_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
-    return arrival(header, Kept(Path(path), found.hexdigest(), size, duplicate=False), policy, received_at)
+    name = NAME_PATTERN.fullmatch(place.name)
+    if name is None or not found.hexdigest().startswith(name["digest16"]):
+        raise _Damaged(about.st_ino)
+    return found.hexdigest(), size, datetime.fromtimestamp(about.st_mtime, UTC)
+
+
+def _set_aside(spool: Spool, path: str, inode: int) -> None:
+    if (aside := spool.set_aside(Path(path), inode)) is not None:
+        log.error("%s is not what its name says, as when the power went out before Success: set aside", aside)

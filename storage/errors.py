@@ -17,7 +17,7 @@
     ├── NotFound                  there is no row of that number
     └── LeaseLost                 the job meanwhile belongs to someone else: drop what was made of it
 
-Foreign errors (OSError, SQLAlchemy) are translated where they arise: `storage.spool.translated` and
+Foreign errors (OSError, SQLAlchemy) are translated where they arise: `storage.durable.translated` and
 `storage.database.translated`.
 """
 

@@ -20,10 +20,11 @@ from sqlalchemy.orm import aliased
 
 from storage.arrivals import Arrivals
 from storage.database import Database
+from storage.durable import locked
 from storage.events import NewEvent, append
 from storage.results import ResultStore
 from storage.schema import ArrivalRow, JobRow, OutboxRow
-from storage.spool import Spool, locked
+from storage.spool import Spool
 from storage.states import Disposition, JobState, OutboxState
 
 AT_ONCE = 50

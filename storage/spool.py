@@ -1,71 +1,38 @@
 """The spool: bytes that were received, each under a path that is a function of what it holds.
 
     <root>/<study UID>/<series UID>/<SOP UID>_<first 16 hex digits of the dataset's SHA-256>.dcm
+    <root>/<study UID>/<series UID>/….dcm.damaged-<n>   is not what its name said: see `Spool.set_aside`
     <root>/part/<process>-<number>-<random>.part        while it is being received
 
-`Part.keep` returns only once the instance would survive the power going out: file synced, renamed, folders synced, in
-that order. The same bytes come to the same path, so receiving twice has the effect of once; other bytes under the same
-UID come to another path, so both are kept.
+`Part.keep` returns only once the instance would survive the power going out: file, name and folders synced (see
+storage/part.py for what holds before). The same bytes come to the same path, so receiving twice has the effect of once;
+other bytes under the same UID come to another path, so both are kept.
 """
 
 import contextlib
-import ctypes
-import errno
 import fcntl
-import hashlib
 import itertools
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from storage.errors import NotAUid, SpoolFull, SpoolUnwritable
+from storage.durable import locked, sync_file, sync_folder, translated
+from storage.errors import NotAUid, SpoolError
+from storage.part import Part
 
 PART_FOLDER = "part"
 UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
 NAME_PATTERN = re.compile(r"(?P<sop>[0-9.]{1,64})_(?P<digest16>[0-9a-f]{16})\.dcm")
-READ_BYTES = 1 << 20
-EARLY_BYTES = 128 << 10
-"""Whenever so much has come, the disk begins to write it."""
 KNOWN_FOLDERS = 10_000
 """How many folders are remembered as durable, before the memory is emptied."""
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-_write_back = getattr(ctypes.CDLL(None), "sync_file_range", None)
-"""Linux's call that begins to write pages to the disk without waiting for them; it promises nothing."""
-if _write_back is not None:
-    _write_back.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
-_BEGIN = 2
-"""SYNC_FILE_RANGE_WRITE."""
-
-
-@contextlib.contextmanager
-def translated(root: Path) -> Iterator[None]:
-    """The one place where the operating system's errors become errors of this package."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise SpoolFull(f"{root}: no room left on the disk") from error
-        raise SpoolUnwritable(f"{root}: cannot be written: {error.strerror}") from error
-
-
-@dataclass(frozen=True)
-class Kept:
-    """An instance that is safe."""
-
-    path: Path
-    """Relative to the spool's root."""
-    digest: str
-    """SHA-256 of the encoded dataset, 64 hex digits; the file's meta information is not part of it."""
-    size: int
-    """Bytes of the encoded dataset."""
-    duplicate: bool
-    """True when the same dataset was here already."""
+SPARE_PARTS = 8
+SPARE_SECONDS = 60.0
+"""An older one may soon be swept."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +62,37 @@ class Spool:
         self._numbers = itertools.count()
         self._parts = str(root / PART_FOLDER)
         self._durable: dict[Path, int] = {}
+        self._spares: list[Part] = []
         with translated(root):
             (root / PART_FOLDER).mkdir(parents=True, exist_ok=True)
             sync_folder(root)
 
-    def open_part(self) -> "Part":
+    def open_part(self) -> Part:
         """A new file to write one instance into; a context manager that discards what was not kept."""
+        while (part := self._spare()) is not None:
+            if time.monotonic() - part.made_at < SPARE_SECONDS:
+                return part
+            part.discard()
+        return self._new_part()
+
+    def prepare_part(self) -> None:
+        """Make the next `open_part` quick, while nobody waits; what is left over is for `discard_spares`."""
+        if len(self._spares) < SPARE_PARTS:
+            with contextlib.suppress(SpoolError):
+                self._spares.append(self._new_part())
+
+    def discard_spares(self) -> None:
+        """Nobody is about to send."""
+        while (part := self._spare()) is not None:
+            part.discard()
+
+    def _spare(self) -> Part | None:
+        try:
+            return self._spares.pop()
+        except IndexError:
+            return None
+
+    def _new_part(self) -> Part:
         name = f"{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(4)}.part"
         return Part(self, f"{self._parts}/{name}")
 
@@ -153,11 +145,43 @@ class Spool:
             self._durable.clear()
         self._durable[folder] = (self.root / folder).stat().st_ino
 
-    def confirm_folder(self, folder: Path) -> None:
-        """Sync the names of a folder that another process removed and made again meanwhile."""
-        if self._durable.get(folder) != (self.root / folder).stat().st_ino:
-            self.forget_folder(folder)
-            self.make_durable_folder(folder)
+    @contextlib.contextmanager
+    def opened(self, folder: Path) -> Iterator[int]:
+        """The descriptor of a durable folder, relative to the root, held against removal.
+
+        Raises FileNotFoundError when it was removed, or removed and made again, by another process just now.
+        """
+        self.make_durable_folder(folder)
+        with locked(self.root / folder, fcntl.LOCK_SH) as fd:
+            if os.fstat(fd).st_ino != self._durable.get(folder):
+                raise FileNotFoundError(folder)
+            yield fd
+
+    def make_durable(self, path: Path) -> None:
+        """Sync an instance, relative to the root, that another process may have left in memory.
+
+        Raises FileNotFoundError when it is gone, SpoolError.
+        """
+        with translated(self.root), contextlib.suppress(FileNotFoundError):
+            sync_file(self.root / path)
+            self.make_durable_folder(path.parent)
+            sync_folder(self.root / path.parent)
+            return
+        raise FileNotFoundError(path)
+
+    def set_aside(self, path: Path, inode: int) -> Path | None:
+        """Rename a file that is not what its name says: nothing takes it for an instance, and nothing is deleted.
+
+        None when another file than the one with that inode lies there by now.
+        """
+        aside = path.with_name(f"{path.name}.damaged-{inode}")
+        gone = contextlib.suppress(FileNotFoundError)
+        with translated(self.root), gone, locked(self.root / path.parent) as folder:
+            if os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_ino == inode:
+                os.rename(path.name, aside.name, src_dir_fd=folder, dst_dir_fd=folder)
+                os.fsync(folder)
+                return aside
+        return None
 
     def forget_folder(self, folder: Path) -> None:
         """Someone deleted a folder: make it again next time."""
@@ -180,145 +204,11 @@ class Spool:
         return removed
 
 
-class Part:
-    """One instance while it is being received: meta information first, then the dataset as it comes."""
-
-    def __init__(self, spool: Spool, path: str) -> None:
-        self.size = 0
-        """Bytes of the dataset so far."""
-        self._spool = spool
-        self._path = path
-        self._begun = 0
-        self._hash = hashlib.sha256()
-        with translated(spool.root):
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-
-    def __enter__(self) -> "Part":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.discard()
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the dataset so far, 64 hex digits."""
-        return self._hash.hexdigest()
-
-    def write_meta(self, meta: bytes) -> None:
-        """Preamble and file meta information (PS3.10 7.1): it names the sender, so it is no part of the digest."""
-        self._append(memoryview(meta))
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """The next bytes of the dataset. Raises SpoolFull, SpoolUnwritable."""
-        self._append(memoryview(data))
-        self.size += len(data)
-        self._begin_to_sync()
-        self._hash.update(data)
-
-    def keep(self, study_uid: str, series_uid: str, sop_uid: str) -> Kept:
-        """Make the instance durable under its own path. Raises NotAUid, SpoolFull, SpoolUnwritable."""
-        path = self._spool.path_of(study_uid, series_uid, sop_uid, self.digest)
-        duplicate = self._is_there(path) and self._renewed(path)
-        if duplicate:
-            self.discard()
-        else:
-            self.keep_as(path)
-        return Kept(path, self.digest, self.size, duplicate)
-
-    def keep_as(self, path: Path) -> None:
-        """Make the file durable under `path`, relative to the root, in place of what is there."""
-        with translated(self._spool.root):
-            self._spool.make_durable_folder(path.parent)
-            os.fdatasync(self._fd)
-            self._rename(path)
-            self._close()
-            sync_folder(self._spool.root / path.parent)
-            self._spool.confirm_folder(path.parent)
-
-    def discard(self) -> None:
-        """Delete the file unless it was kept. May be called more than once."""
-        if self._fd >= 0:
-            self._close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)
-
-    def _append(self, view: memoryview) -> None:
-        with translated(self._spool.root):
-            while view:
-                view = view[os.write(self._fd, view) :]
-
-    def _begin_to_sync(self) -> None:
-        """Let the disk write while the peer still sends: less is left to wait for at the end. No promise yet."""
-        if _write_back is not None and self.size - self._begun >= EARLY_BYTES:
-            _write_back(self._fd, self._begun, self.size - self._begun, _BEGIN)
-            self._begun = self.size
-
-    def _close(self) -> None:
-        fd, self._fd = self._fd, -1
-        os.close(fd)
-
-    def _rename(self, path: Path) -> None:
-        target = self._spool.root / path
-        try:
-            os.rename(self._path, target)
-        except FileNotFoundError:
-            self._spool.forget_folder(path.parent)
-            self._spool.make_durable_folder(path.parent)
-            os.rename(self._path, target)
-
-    def _renewed(self, path: Path) -> bool:
-        """Give the file that lies there a new date, so that it is not removed now; False when it is gone already."""
-        try:
-            with translated(self._spool.root):
-                self._spool.make_durable_folder(path.parent)
-        except SpoolUnwritable:
-            return False
-        with contextlib.suppress(FileNotFoundError), locked(self._spool.root / path.parent, fcntl.LOCK_SH):
-            os.utime(self._spool.root / path)
-            sync_folder(self._spool.root / path.parent)
-            return True
-        return False
-
-    def _is_there(self, path: Path) -> bool:
-        """Whether the same dataset lies there undamaged; a damaged file is replaced by the one just received."""
-        try:
-            with open(self._spool.root / path, "rb") as file:
-                if file.seek(0, os.SEEK_END) < self.size:
-                    return False
-                file.seek(-self.size, os.SEEK_END)
-                found = hashlib.sha256()
-                while block := file.read(READ_BYTES):
-                    found.update(block)
-        except FileNotFoundError:
-            return False
-        return found.digest() == self._hash.digest()
-
-
 def check_uid(text: str) -> str:
     """`text`, when it is shaped like a UID (PS3.5 9.1; leading zeros are let pass). Raises NotAUid."""
     if len(text) > 64 or not UID_PATTERN.fullmatch(text):
         raise NotAUid(f"not a UID: {text[:80]!r}")
     return text
-
-
-@contextlib.contextmanager
-def locked(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold a folder, until the process ends at the latest; who removes holds it alone. Raises FileNotFoundError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, how)
-        yield
-    finally:
-        os.close(fd)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _entries(folder: Path | str) -> Iterator["os.DirEntry[str]"]:

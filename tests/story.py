@@ -96,6 +96,7 @@ class Story:
         reception = pipeline.receive(request, Scanner(), self.spool, Policy(), rows.append, lambda: self.now)
         reception.write(content[start:])
         status = reception.finish()
+        reception.settle()
         self.arrivals.record_many([row for row in rows if isinstance(row, Arrival)])
         return status
 

@@ -68,6 +68,7 @@ def send(spool: Spool) -> Send:
             reception.write(memoryview(dataset)[position : position + 1000])
         try:
             status = reception.finish()
+            reception.settle()
         except Refuse as refusal:
             status = refusal.status
         return Sent(status, rows, spool)
@@ -166,6 +167,16 @@ def test_the_ledger_is_made_again_from_the_spool(send: Send, spool: Spool, tmp_p
     assert isinstance(first, Arrival)
     again = {row.path: row for row in arrivals.of_series(first.study_uid, first.series_uid)}
     assert {row.path: row.digest for row in lost if isinstance(row, Arrival)} == {p: r.digest for p, r in again.items()}
+
+
+def test_the_part_file_of_the_next_instance_is_made_while_the_peer_prepares_it(send: Send, tmp_path: Path) -> None:
+    """One lies ready after the answer, the next instance takes it, and none is left when nobody sends."""
+    for path in ct_series(tmp_path / "in", 3):
+        sent = send(path)
+        assert sent.status == 0x0000
+        assert len(list((sent.spool.root / "part").iterdir())) == 1
+    sent.spool.discard_spares()
+    assert not list((sent.spool.root / "part").iterdir())
 
 
 def test_the_recorder_keeps_the_order_and_survives_errors() -> None:

@@ -14,10 +14,11 @@ log = logging.getLogger(__name__)
 
 
 class Deposit:
-    """A `Receiving` whose errors are statuses. Left without `finish`, it is abandoned."""
+    """A `Receiving` whose errors are statuses. Left without `finish`, it is abandoned; left with it, settled."""
 
     def __init__(self, intake: Intake, request: StoreRequest, peer: Peer, class_matches: bool = True) -> None:
         self._receiving: Receiving | None = None
+        self._finished: Receiving | None = None
         self._refusal: tuple[int, str] | None = None
         try:
             if not class_matches:
@@ -32,14 +33,15 @@ class Deposit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._settle()
         self._abandon()
 
-    def write(self, data: memoryview | bytes) -> None:
+    def write(self, *pieces: memoryview | bytes) -> None:
         """The next bytes of the data set."""
         if self._receiving is None:
             return
         try:
-            self._receiving.write(data)
+            self._receiving.write(*pieces)
         except Exception as error:
             self._refuse(error)
 
@@ -48,7 +50,7 @@ class Deposit:
         if self._receiving is not None:
             try:
                 status = self._receiving.finish()
-                self._receiving = None
+                self._finished, self._receiving = self._receiving, None
                 return status, ""
             except Exception as error:
                 self._refuse(error)
@@ -60,6 +62,15 @@ class Deposit:
         expected = isinstance(error, (Refuse, OSError))
         log.warning("instance not taken: 0x%04X %s", *self._refusal, exc_info=None if expected else error)
         self._abandon()
+
+    def _settle(self) -> None:
+        finished, self._finished = self._finished, None
+        if finished is None:
+            return
+        try:
+            finished.settle()
+        except Exception:
+            log.exception("what follows the answer to a C-STORE failed; the instance is kept")
 
     def _abandon(self) -> None:
         receiving, self._receiving = self._receiving, None

@@ -4,7 +4,7 @@ The listener knows neither spool nor database. Whoever owns those implements `In
 cross are frozen.
 
     association request ── admit(peer) ──▶ accepted ── opened(peer)
-    C-STORE ── begin(request, peer) ──▶ Receiving ── write … write ── finish() ──▶ status
+    C-STORE ── begin(request, peer) ──▶ Receiving ── write … write ── finish() ──▶ status ── settle()
     N-EVENT-REPORT ── committed(report, peer) ──▶ status
     association over ── closed(peer, ending)
 """
@@ -78,11 +78,14 @@ class Ending(StrEnum):
 class Receiving(Protocol):
     """One instance on its way into the spool. Each call may raise: `statuses.status_of` turns it into a status."""
 
-    def write(self, data: memoryview | bytes) -> None:
-        """The next bytes of the encoded data set. The memory is reused after the call."""
+    def write(self, *pieces: memoryview | bytes) -> None:
+        """The next bytes of the encoded data set. Their memory is reused after the call."""
 
     def finish(self) -> int:
         """Make the instance durable; its DIMSE status. 0x0000 is a promise. A `Refuse` is answered with its reason."""
+
+    def settle(self) -> None:
+        """What can wait until the peer has its answer. Called once, after `finish` has returned."""
 
     def abandon(self) -> None:
         """Forget it: nothing of it is kept. Called once, and never after `finish` has returned."""

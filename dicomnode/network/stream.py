@@ -1,12 +1,12 @@
 """The streaming sink: C-STORE data sets go from the socket into the spool without a copy in between.
 
 Why this takes over from the library: pynetdicom reads 4 KB at a time, joins the pieces, makes an event and a queue hop
-of every PDU, holds the whole data set in memory and hands it over decoded. Reading whole PDUs into one buffer and
+of every PDU, holds the whole data set in memory and hands it over decoded. Reading several PDUs into one buffer and
 writing their fragments straight to the part file receives several times as many instances a second, in memory that does
-not depend on their size, and lengths are checked before they are read.
+not depend on their size, and lengths are checked before anything is made of them.
 
 What it takes over is one case: the association is established (Sta6), nothing is half-read, and the next PDU is a
-P-DATA-TF that begins with a whole, plain C-STORE-RQ on an accepted context. Every other byte is put back and read by
+P-DATA-TF that begins with a whole, plain C-STORE-RQ on an accepted context. Every other byte is left to
 pynetdicom: negotiation, C-ECHO, N-EVENT-REPORT, release, abort, split or odd command sets, and malformed PDUs.
 A setting switches it off; the same tests then hold for pynetdicom's own path.
 """
@@ -15,20 +15,22 @@ import logging
 import struct
 
 from pynetdicom import evt
-from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import PresentationContext
 
 from dicomnode.network.commands import P_DATA_TF, Pdv, StoreCommand, pdvs, store_command, store_response
 from dicomnode.network.deposit import Deposit
 from dicomnode.network.inline import InlineAssociation
 from dicomnode.network.intake import Intake, Peer, StoreRequest
-from dicomnode.network.transport import GuardedSocket
+from dicomnode.network.transport import PDU_HEAD_BYTES, READ_AHEAD_BYTES, GuardedSocket
 
 log = logging.getLogger(__name__)
 
-_HEADER = 6
 _SLICE_SECONDS = 0.5
 """How long one wait for the peer may last, so that a stop and the time limits are seen."""
+_ENOUGH_BYTES = 256 << 10
+"""Once so much is there, it is written while the peer sends on, if that takes a moment."""
+_MOST_ITEMS = 256
+"""A peer that sends crumbs costs memory for each of them."""
 
 
 class _Interrupted(Exception):
@@ -43,17 +45,16 @@ class StreamingAssociation(InlineAssociation):
     idle_seconds: float
     is_established: bool
 
-    def __init__(self, ae: ApplicationEntity, mode: str) -> None:
-        super().__init__(ae, mode)
-        self._buffer = bytearray()
-
     def _run_reactor(self) -> None:
         """What pynetdicom's reactor does once the association is established, without its polling."""
         quiet = 0.0
         while not self._kill:
             heard = self._wire.wait(_SLICE_SECONDS)
             quiet = 0.0 if heard else quiet + _SLICE_SECONDS
-            if not (heard and self._stored()):
+            if heard and self._stored():
+                if not (self._server.stopping or self._wire.overdue):
+                    continue
+            else:
                 self.dul.step(0.0)
             self._serve_messages()
             if self._released() or self._lost():
@@ -90,23 +91,25 @@ class StreamingAssociation(InlineAssociation):
         return True
 
     def _stored(self) -> bool:
-        """True if the next PDU began an instance, which is then received and answered."""
+        """True if the next PDU began an instance, which was then received and answered, and nothing else came."""
         if self.dul.state_machine.current_state != "Sta6" or self.dimse.message or not self.dimse.msg_queue.empty():
             return False
         try:
+            self._wire.rewind()
             pdu = self._p_data()
             start = _store_start(pdu) if pdu else None
             context = self._accepted_cx.get(start[0].context_id) if start else None
             if pdu is None or start is None or context is None or start[1].sop_class_uid != context.abstract_syntax:
-                self._wire.put_back(pdu or b"")
                 return False
+            self._wire.use(len(pdu))
             self._receive(start[1], context, start[2])
+            return True
         except _Interrupted:
             return False
         except OSError as error:
             log.info("association lost: %s", type(error).__name__)
             self.dul.lost()
-        return True
+            return False
 
     def _receive(self, command: StoreCommand, context: PresentationContext, first: list[Pdv]) -> None:
         context_id = context.context_id
@@ -117,15 +120,32 @@ class StreamingAssociation(InlineAssociation):
             while not complete:
                 complete = self._write(deposit, context_id, self._next_items())
             status, comment = deposit.finish()
-        self._wire.send(store_response(context_id, command, status, comment))
+            self._wire.send(store_response(context_id, command, status, comment))
         self.dul._idle_timer.restart()
 
     def _next_items(self) -> list[Pdv]:
-        pdu = self._p_data()
-        if pdu is None:
+        """The items of the next PDUs: so many that writing them is worth a call, up to the last of the data set."""
+        self._wire.rewind()
+        items = self._items()
+        if not items:
             raise _Interrupted
+        gathered = _bytes(items)
+        while gathered < READ_AHEAD_BYTES and len(items) < _MOST_ITEMS and not items[-1].is_last and self._wire.roomy:
+            more = self._items(wait=gathered < _ENOUGH_BYTES)
+            if not more:
+                break
+            items += more
+            gathered += _bytes(more)
+        return items
+
+    def _items(self, wait: bool = True) -> list[Pdv]:
+        """The items of the next PDU; none if it is no P-DATA-TF or, without `wait`, not all there."""
+        pdu = self._p_data(wait)
+        if pdu is None:
+            return []
+        self._wire.use(len(pdu))
         try:
-            return list(pdvs(pdu[_HEADER:]))
+            return list(pdvs(pdu[PDU_HEAD_BYTES:]))
         except ValueError as error:
             self._wire.refuse(str(error))
 
@@ -134,39 +154,36 @@ class StreamingAssociation(InlineAssociation):
         for at, item in enumerate(items, start=1):
             if item.is_command or item.context_id != context_id or (item.is_last and at != len(items)):
                 self._wire.refuse("a foreign item amid a data set")
-            deposit.write(item.fragment)
+        if items:
+            deposit.write(*[item.fragment for item in items])
         return bool(items) and items[-1].is_last
 
-    def _p_data(self) -> memoryview | None:
-        """The next PDU, header included, if it is a P-DATA-TF; else None, and it is still to be read.
+    def _p_data(self, wait: bool = True) -> memoryview | None:
+        """The next PDU, head included, if it is a P-DATA-TF and, without `wait`, all there; else None.
 
-        It lies in this association's buffer until the next call. Raises OSError, LimitExceeded among them.
+        It is still to be used. Raises OSError, Offence among them.
         """
-        view = memoryview(self._room(_HEADER))
-        got = self._wire.read_into(view[:_HEADER])
-        kind, length = view[0], struct.unpack_from(">L", view, 2)[0]
-        if got < _HEADER or kind != P_DATA_TF:
-            self._wire.put_back(view[:got])
+        head = self._wire.peek(PDU_HEAD_BYTES, wait)
+        if len(head) < PDU_HEAD_BYTES or head[0] != P_DATA_TF:
             return None
+        length = int(struct.unpack_from(">L", head, 2)[0])
         self._wire.allow(length)
-        view = memoryview(self._room(_HEADER + length))[: _HEADER + length]
-        if self._wire.read_into(view[_HEADER:]) < length:
-            raise ConnectionError("the connection ended within a PDU")
-        return view
+        pdu = self._wire.peek(PDU_HEAD_BYTES + length, wait)
+        if len(pdu) < PDU_HEAD_BYTES + length:
+            if wait:
+                raise ConnectionError("the connection ended within a PDU")
+            return None
+        return pdu
 
-    def _room(self, size: int) -> bytearray:
-        """This association's buffer, grown to `size` bytes; its first bytes are kept."""
-        if len(self._buffer) < size:
-            larger = bytearray(max(size, _HEADER + self.acceptor.maximum_length))
-            larger[:_HEADER] = self._buffer[:_HEADER]
-            self._buffer = larger
-        return self._buffer
+
+def _bytes(items: list[Pdv]) -> int:
+    return sum(len(item.fragment) for item in items)
 
 
 def _store_start(pdu: memoryview) -> tuple[Pdv, StoreCommand, list[Pdv]] | None:
     """The item with the command, the command, and what else is in the PDU."""
     try:
-        first, *rest = pdvs(pdu[_HEADER:])
+        first, *rest = pdvs(pdu[PDU_HEAD_BYTES:])
     except ValueError:
         return None
     if not (first.is_command and first.is_last):

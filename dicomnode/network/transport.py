@@ -10,6 +10,7 @@ instead of several hundred). Instead, for both receive paths and for sending:
 
 import contextlib
 import logging
+import os
 import select
 import socket
 import ssl
@@ -22,11 +23,16 @@ from pynetdicom import _config
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from dicomnode.network.commands import A_ABORT_INVALID_PARAMETER
+from dicomnode.network.readahead import ReadAhead
 
 log = logging.getLogger(__name__)
 
 SMALLEST_PDU_CAP = 131_072
 """Bytes. An A-ASSOCIATE-RQ with 128 contexts may be that long whatever the node announces for P-DATA."""
+
+PDU_HEAD_BYTES = 6
+READ_AHEAD_BYTES = 384 << 10
+"""So much of a data set is gathered, besides the PDU that exceeds it, before it is written."""
 
 _LINGER_SECONDS = 1.0
 
@@ -82,7 +88,7 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
     def __init__(self, assoc: Any, limits: Limits, connection: socket.socket | AddressInformation) -> None:
         """`connection` is an accepted one, or the local address to connect from."""
         self._limits = limits
-        self._ahead = bytearray()
+        self._ahead = ReadAhead(READ_AHEAD_BYTES + 2 * (PDU_HEAD_BYTES + limits.pdu_cap))
         self._unanswered = 0
         self._ends_at = time.monotonic() + limits.request_seconds
         self._poll = select.poll()
@@ -127,7 +133,7 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
         """True once there is something to read, the end of the connection included."""
         if self.socket is None or not self._is_connected:
             return False
-        if self._ahead or (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
+        if len(self._ahead) or (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
             return True
         return bool(self._poll.poll(seconds * 1000))
 
@@ -135,30 +141,61 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
         """All of `nr_bytes`, or fewer at the end of the connection. Raises Offence, TimeoutError, OSError."""
         self.allow(nr_bytes)
         data = bytearray(nr_bytes)
-        got = self.read_into(memoryview(data))
+        view = memoryview(data)
+        got = len(ahead := self._ahead.view(nr_bytes))
+        view[:got] = ahead
+        self._ahead.use(got)
+        while got < nr_bytes and (count := self._read(view[got:])):
+            got += count
+        self._unanswered += got
         return data if got == nr_bytes else data[:got]
 
-    def read_into(self, view: memoryview) -> int:
-        """Fill `view`; the number of bytes, fewer only at the end of the connection."""
-        got = min(len(self._ahead), len(view))
+    def peek(self, count: int, wait: bool = True) -> memoryview:
+        """The next `count` bytes, still to be used; fewer at the end of the connection or, without `wait`, for now.
+
+        Whatever else there is and fits is read along with them. Raises as `recv` does.
+        """
+        while len(self._ahead) < count and (got := self._read(self._ahead.room(count), wait)):
+            self._ahead.filled(got)
+        return self._ahead.view(count)
+
+    def use(self, count: int) -> None:
+        """The next `count` bytes, which `peek` showed, are read."""
+        self._ahead.use(count)
+        self._unanswered += count
+
+    def rewind(self) -> None:
+        """What `peek` showed so far is not looked at any more."""
+        self._ahead.rewind()
+
+    @property
+    def roomy(self) -> bool:
+        """Whether `peek` can show another PDU beside what it showed since `rewind`."""
+        return self._ahead.roomy(PDU_HEAD_BYTES + self._limits.pdu_cap)
+
+    def _read(self, view: memoryview, wait: bool = True) -> int:
+        """What there is, a `view` full at most; 0 at the end of the connection or, without `wait`, for now."""
+        if self.socket is None or self.overdue:
+            raise Offence("the association has lasted too long")
+        if isinstance(self.socket, ssl.SSLSocket):
+            got = self.socket.recv_into(view) if wait or self.wait(0.0) else 0
+        else:
+            got = self._read_plain(self.socket, view, wait)
         if got:
-            view[:got] = self._ahead[:got]
-            del self._ahead[:got]
-        while got < len(view):
-            if self.socket is None or self.overdue:
-                raise Offence("the association has lasted too long")
-            count = self.socket.recv_into(view[got:])
-            if not count:
-                break
-            got += count
             self._acknowledge()
-        self._unanswered += got
         return got
 
-    def put_back(self, data: memoryview | bytes) -> None:
-        """Bytes to be read again, first."""
-        self._ahead[:0] = data
-        self._unanswered -= len(data)
+    def _read_plain(self, connection: socket.socket, view: memoryview, wait: bool) -> int:
+        """Tries, then waits; `recv_into` of a socket with a time limit waits first, with one more system call."""
+        while True:
+            try:
+                return os.readv(connection.fileno(), [view])
+            except BlockingIOError:
+                if not wait:
+                    return 0
+            seconds = connection.gettimeout()
+            if not self._poll.poll(None if seconds is None else seconds * 1000):
+                raise TimeoutError("the peer is silent")
 
     def allow(self, count: int) -> None:
         """Raises Offence, after an A-ABORT, if reading `count` more bytes would break a cap."""

@@ -1,5 +1,6 @@
 """The ledger behind the receivers: written late, again, or from the spool, but never wrongly."""
 
+import os
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -53,6 +54,7 @@ def receive(spool: Spool, index: int, **attributes: object) -> Arrival:
     reception = Reception(Request(uid("series", index)), PEER, spool, Policy(), rows.append, now)
     reception.write(encoded(dataset))
     assert reception.finish() == 0x0000
+    reception.settle()
     (row,) = rows
     assert isinstance(row, Arrival)
     return row
@@ -81,13 +83,60 @@ def test_the_ledger_is_the_same_whether_written_or_rebuilt_from_the_spool(tmp_pa
 
 
 def test_a_file_put_into_the_spool_by_hand_stops_nothing(tmp_path: Path, database: Database) -> None:
-    """It is told, left alone, and the others are taken in."""
+    """It is told, left alone but for a name that would promise something, and the others are taken in."""
     spool = Spool(tmp_path / "spool")
     place = spool.absolute(receive(spool, 0).path)
     stranger = place.with_name(f"1.2.3_{'0' * 16}.dcm")
     stranger.write_bytes(b"no instance at all")
+    note = place.with_name("note.txt")
+    note.write_text("hello")
     assert reconcile(spool, Arrivals(database), Policy()) == 1
-    assert stranger.exists()
+    assert note.exists()
+    (aside,) = place.parent.glob("*.damaged-*")
+    assert aside.read_bytes() == b"no instance at all"
+
+
+@pytest.mark.parametrize("left", ["half of it", "nothing of it", "zeros", "one bit changed"])
+def test_a_name_whose_bytes_the_power_cut_took_is_set_aside_and_told(
+    tmp_path: Path, database: Database, caplog: pytest.LogCaptureFixture, left: str
+) -> None:
+    """As when the power goes out between rename and sync: no row says it is there, and it can be sent again."""
+    spool, arrivals = Spool(tmp_path / "spool"), Arrivals(database)
+    row = receive(spool, 0)
+    place = spool.absolute(row.path)
+    whole = place.read_bytes()
+    flipped = whole[:-1] + bytes([whole[-1] ^ 1])
+    cut = {"half of it": whole[: len(whole) // 2], "nothing of it": b"", "zeros": bytes(len(whole))}.get(left, flipped)
+    place.write_bytes(cut)
+    assert reconcile(spool, arrivals, Policy()) == 0
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "set aside" in caplog.text
+    (aside,) = place.parent.iterdir()
+    assert aside.read_bytes() == cut
+    assert list(spool.walk()) == []
+    assert receive(spool, 0).path == row.path
+    assert place.read_bytes() == whole
+    assert reconcile(spool, arrivals, Policy()) == 1
+
+
+def test_what_a_killed_receiver_left_in_memory_is_synced_before_its_row(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the power could take the file and leave the row that says it is there."""
+    spool, arrivals = Spool(tmp_path / "spool"), Arrivals(database)
+    place = spool.absolute(receive(spool, 0).path)
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    later = Spool(tmp_path / "spool")
+    assert reconcile(later, arrivals, Policy()) == 1
+    folders = [str(folder) for folder in (place.parent, *place.parent.parents[:2])]
+    assert {str(place), *folders} <= set(synced)
 
 
 def test_texts_and_numbers_that_a_database_may_refuse_are_made_harmless(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """The spool: what is reported as kept is there, whatever happens."""
 
+import errno
 import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -15,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.errors import NotAUid, SpoolError, SpoolFull, SpoolUnwritable
+from storage.part import Kept
 from storage.results import ResultStore
-from storage.spool import Kept, Spool, check_uid
+from storage.spool import SPARE_SECONDS, Spool, check_uid
 
 UIDS = ("1.2.3", "1.2.3.4", "1.2.3.4.5")
 
@@ -61,6 +65,33 @@ def test_bytes_come_back_as_they_came_however_they_were_cut(
     assert (kept.digest, kept.size) == (hashlib.sha256(data).hexdigest(), len(data))
 
 
+@given(sizes=st.lists(st.sampled_from([0, 1, 700, 70_000]), max_size=5), repeats=st.sampled_from([1, 300]))
+def test_pieces_that_are_written_together_come_back_in_their_order(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], repeats: int
+) -> None:
+    """Few or more than one system call takes, hashed here or on another thread."""
+    spool = Spool(tmp_path_factory.mktemp("spool"))
+    pieces = [bytes([number]) * size for number, size in enumerate(sizes)] * (repeats if sum(sizes) < 2000 else 1)
+    with spool.open_part() as part:
+        part.write(*pieces)
+        part.write(*pieces)
+        kept = part.keep(*UIDS)
+    data = b"".join(pieces) * 2
+    assert spool.absolute(kept.path).read_bytes() == data
+    assert (kept.digest, kept.size) == (hashlib.sha256(data).hexdigest(), len(data))
+
+
+def test_a_disk_that_takes_less_than_it_was_given_gets_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, real = Spool(tmp_path), os.writev
+    monkeypatch.setattr(os, "writev", lambda fd, views: real(fd, [views[0][:5]]))
+    with spool.open_part() as part:
+        part.write(b"pixel", b"", b" data of some length", b"!")
+        kept = part.keep(*UIDS)
+    assert spool.absolute(kept.path).read_bytes() == b"pixel data of some length!"
+
+
 def test_the_path_is_a_function_of_uids_and_dataset_only(tmp_path: Path) -> None:
     kept = keep(Spool(tmp_path / "a"), b"pixels", meta=b"from one")
     other = keep(Spool(tmp_path / "b"), b"pixels", meta=b"from another")
@@ -98,7 +129,7 @@ def test_a_series_folder_that_someone_deleted_is_made_again(tmp_path: Path) -> N
     assert spool.absolute(keep(spool, b"pixels").path).exists()
 
 
-def test_file_then_name_then_folders_are_synced_before_keep_returns(
+def test_the_file_has_its_name_and_both_are_synced_before_keep_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool, calls = Spool(tmp_path), list[str]()
@@ -106,24 +137,141 @@ def test_file_then_name_then_folders_are_synced_before_keep_returns(
     def seen(name: str) -> object:
         real = getattr(os, name)
 
-        def call(first: int | str, *rest: str) -> object:
-            where = os.readlink(f"/proc/self/fd/{first}") if isinstance(first, int) else str(rest[0])
+        def call(first: int | str, *rest: str, **more: int) -> object:
+            fd = first if isinstance(first, int) else more["dst_dir_fd"]
+            where = Path(os.readlink(f"/proc/self/fd/{fd}"), *rest)
             calls.append(f"{name} {os.path.relpath(where, tmp_path)}")
-            return real(first, *rest)
+            return real(first, *rest, **more)
 
         return call
 
     for name in ("fsync", "fdatasync", "rename"):
         monkeypatch.setattr(os, name, seen(name))
     kept = keep(spool, b"pixels")
-    parts = [call.split()[0] + (" part" if "part/" in call else f" {call.split()[1]}") for call in calls]
-    assert parts == [
+    assert calls == [
         "fsync 1.2.3",
         "fsync .",
-        "fdatasync part",
         f"rename {kept.path}",
+        f"fdatasync {kept.path}",
         "fsync 1.2.3/1.2.3.4",
     ]
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "fsync"])
+def test_what_the_disk_refuses_to_sync_has_no_name_and_can_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    spool = Spool(tmp_path)
+    spool.make_durable_folder(Path("1.2.3/1.2.3.4"))
+
+    def refuse(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with pytest.raises(SpoolUnwritable, match="Input/output"):
+            keep(spool, b"pixels")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert not keep(spool, b"pixels").duplicate
+
+
+def test_a_sync_that_fails_takes_back_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another association brought the same instance meanwhile, and its file took the name."""
+    spool, real = Spool(tmp_path), os.fdatasync
+    kept = []
+
+    def refuse(fd: int) -> None:
+        monkeypatch.setattr(os, "fdatasync", real)
+        with spool.open_part() as other:
+            other.write(b"pixels")
+            other.keep_as(spool.path_of(*UIDS, other.digest))
+            kept.append(spool.path_of(*UIDS, other.digest))
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    with pytest.raises(SpoolUnwritable):
+        keep(spool, b"pixels", meta=b"")
+    assert spool.absolute(kept[0]).read_bytes() == b"pixels"
+
+
+def test_the_same_dataset_again_relies_on_nothing_that_is_not_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who wrote the first file may have died before it was durable."""
+    kept, synced, real = keep(Spool(tmp_path), b"pixels"), list[str](), os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), tmp_path))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    spool = Spool(tmp_path)
+    assert keep(spool, b"pixels").duplicate
+    assert synced[-4:] == ["1.2.3", ".", str(kept.path), "1.2.3/1.2.3.4"]
+
+
+def test_the_same_dataset_again_waits_until_the_first_is_durable_or_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is named and not synced when the second comes; then the disk refuses the first."""
+    spool, real = Spool(tmp_path), os.fdatasync
+    named, second = threading.Event(), list[Kept]()
+    again = threading.Thread(target=lambda: named.wait(10) and second.append(keep(spool, b"pixels")))
+
+    def refuse(fd: int) -> None:
+        monkeypatch.setattr(os, "fdatasync", real)
+        named.set()
+        again.join(0.5)
+        assert not second, "it relied on a file that is not durable"
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    again.start()
+    with pytest.raises(SpoolUnwritable):
+        keep(spool, b"pixels")
+    again.join(10)
+    assert spool.absolute(second[0].path).read_bytes() == b"metapixels"
+
+
+def test_a_damaged_file_is_set_aside_but_not_the_one_that_took_its_place(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    path = keep(spool, b"pixels").path
+    spool.absolute(path).write_bytes(b"torn")
+    inode = spool.absolute(path).stat().st_ino
+    aside = spool.set_aside(path, inode)
+    assert aside is not None
+    assert spool.absolute(aside).read_bytes() == b"torn"
+    assert list(spool.walk()) == []
+    assert spool.set_aside(path, inode) is None
+    keep(spool, b"pixels")
+    assert spool.set_aside(path, inode) is None
+    assert spool.absolute(path).read_bytes() == b"metapixels"
+
+
+def test_a_part_that_was_made_ahead_is_used_while_it_is_young(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not an old one, which may be swept meanwhile."""
+    spool, now = Spool(tmp_path), [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    spool.prepare_part()
+    (ready,) = (tmp_path / "part").iterdir()
+    keep(spool, b"pixels")
+    assert not ready.exists()
+    assert list((tmp_path / "part").iterdir()) == []
+    spool.prepare_part()
+    (old,) = (tmp_path / "part").iterdir()
+    now[0] += SPARE_SECONDS
+    with spool.open_part():
+        (fresh,) = (tmp_path / "part").iterdir()
+        assert fresh != old
+
+
+def test_as_many_parts_as_are_wanted_lie_ready_and_no_more(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for _ in range(50):
+        spool.prepare_part()
+    assert 0 < len(list((tmp_path / "part").iterdir())) <= 8
+    spool.discard_spares()
+    assert list((tmp_path / "part").iterdir()) == []
 
 
 def test_whatever_is_reported_as_kept_survives_a_kill_byte_for_byte(tmp_path: Path) -> None:

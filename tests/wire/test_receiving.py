@@ -1,6 +1,7 @@
 """What a listener makes of well-behaved peers, over both receive paths."""
 
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,6 +210,37 @@ def test_an_instance_that_is_cut_off_leaves_nothing(listen, last: str) -> None:
     assert shelf.calls["begun"] == shelf.calls["abandoned"]
 
 
+def test_what_comes_in_one_go_is_taken_apart(listen) -> None:
+    """Instances larger than what is read ahead, small ones, an echo between them and the release, without a pause."""
+    listener, shelf = listen()
+    sizes = {f"1.2.{number}": size for number, size in enumerate([700_001, 3, 393_216, 1_300_000, 0], start=1)}
+    whole = {uid: bytes([int(uid[4:])]) * size for uid, size in sizes.items()}
+    stores = [raw_peer.store(uid, data, fragment=131_000) for uid, data in whole.items()]
+    with RawPeer(listener.port).associated() as peer:
+        sender = threading.Thread(target=peer.send, args=(b"".join([*stores[:2], raw_peer.echo(), *stores[2:]]),))
+        sender.start()
+        assert [peer.status() for _ in range(6)] == [0] * 6
+        sender.join(10)
+        peer.send(raw_peer.RELEASE)
+        assert peer.read()[0] == 6
+    shelf.wait_for("closed")
+    assert {uid: data for uid, (_, data) in shelf.kept.items()} == whole
+    assert shelf.endings == [Ending.RELEASED]
+
+
+def test_crumbs_are_put_together(listen) -> None:
+    """PDUs with many items of a few bytes, and PDUs of a few bytes."""
+    listener, shelf = listen()
+    data = bytes(range(256)) * 8
+    head = raw_peer.store("1.2.3", b"", fragment=1)[: -len(raw_peer.p_data(raw_peer.pdv(1, 2, b"")))]
+    many = raw_peer.p_data(*(raw_peer.pdv(1, 0, data[at : at + 1]) for at in range(1500)))
+    few = b"".join(raw_peer.p_data(raw_peer.pdv(1, 0, data[at : at + 1])) for at in range(1500, 2048))
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(head + many + few + raw_peer.p_data(raw_peer.pdv(1, 2, b"")))
+        assert peer.status() == 0
+    assert shelf.kept["1.2.3"][1] == data
+
+
 def test_several_listeners_share_a_port(listen) -> None:
     """SO_REUSEPORT: connections reach one or the other, and each can stop alone."""
     first, _ = listen(reuse_port=True)
@@ -225,10 +257,8 @@ def test_stopping_lets_an_instance_finish(listen, streaming: bool) -> None:
     """An instance that is on its way when the listener stops is kept, and answered, by the streaming sink."""
     if not streaming:
         pytest.skip("pynetdicom's own path ends its associations at once")
-    import threading
-
     writing = threading.Event()
-    listener, shelf = listen(Shelf(refuse=lambda now, _: writing.set() if now == "write" else None))
+    listener, shelf = listen(Shelf(refuse=lambda now, _: writing.set() if now == "begin" else None))
     whole = raw_peer.store("1.2.3", b"a" * 100_000)
     with RawPeer(listener.port).associated() as peer:
         peer.send(whole[:60_000])

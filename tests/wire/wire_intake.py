@@ -62,9 +62,9 @@ class Kept:
     request: StoreRequest
     parts: list[bytes] = field(default_factory=list)
 
-    def write(self, data: memoryview | bytes) -> None:
+    def write(self, *pieces: memoryview | bytes) -> None:
         self.shelf.refuse("write", self.request)
-        self.parts.append(bytes(data))
+        self.parts.append(b"".join(pieces))
 
     def finish(self) -> int:
         self.shelf.refuse("finish", self.request)
@@ -72,6 +72,9 @@ class Kept:
         self.shelf.history.setdefault(self.request.sop_instance_uid, []).append(b"".join(self.parts))
         self.shelf.note("finished")
         return 0x0000
+
+    def settle(self) -> None:
+        self.shelf.refuse("settle", self.request)
 
     def abandon(self) -> None:
         self.shelf.note("abandoned")

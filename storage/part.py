@@ -1,0 +1,220 @@
+"""One instance on its way to disk, and what holds wherever the power goes out meanwhile.
+
+`Part.keep` names the file first and syncs afterwards: file, then folder. A file system with a journal then commits
+once for bytes and name, where syncing before and after the rename commits twice. The cases:
+
+    before the rename        a part file: swept when it is old, never taken for an instance
+    rename to end of sync    nothing was promised yet; the name may be there with some, none or all of its bytes.
+                             The name holds the digest of all, so nobody needs to believe it: `keep` of the same
+                             dataset reads what lies there, `reconcile` reads it, and what is not what its name says
+                             is replaced or set aside
+    after both syncs         bytes, name and folders are durable: now `keep` returns, and Success may be said
+    a sync that fails        the file is emptied and its name taken back before the folder is let go, so that nobody
+                             relies on pages that the disk refused
+
+A process that dies within leaves whole files that are in memory only; who comes upon one syncs it before relying on it.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.assistant import Assistant
+from storage.durable import begin_write_back, locked, sync_file, translated
+
+if TYPE_CHECKING:
+    from storage.spool import Spool
+
+READ_BYTES = 1 << 20
+EARLY_BYTES = 128 << 10
+"""Whenever so much has come, the disk begins to write it: less is left to wait for at the end."""
+SHARED_BYTES = 64 << 10
+"""So much is worth waking another core for."""
+MOST_PIECES = 1024
+"""IOV_MAX: Linux writes no more of them with one call."""
+
+_assistant = Assistant()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An instance that is safe."""
+
+    path: Path
+    """Relative to the spool's root."""
+    digest: str
+    """SHA-256 of the encoded dataset, 64 hex digits; the file's meta information is not part of it."""
+    size: int
+    """Bytes of the encoded dataset."""
+    duplicate: bool
+    """True when the same dataset was here already."""
+
+
+class Part:
+    """One instance while it is being received: meta information first, then the dataset as it comes."""
+
+    def __init__(self, spool: "Spool", path: str) -> None:
+        self.size = 0
+        """Bytes of the dataset so far."""
+        self.made_at = time.monotonic()
+        self._spool = spool
+        self._path = path
+        self._begun = 0
+        self._hash = hashlib.sha256()
+        with translated(spool.root):
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+
+    def __enter__(self) -> "Part":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the dataset so far, 64 hex digits."""
+        return self._hash.hexdigest()
+
+    def write_meta(self, meta: bytes) -> None:
+        """Preamble and file meta information (PS3.10 7.1): it names the sender, so it is no part of the digest."""
+        self._append([memoryview(meta)])
+
+    def write(self, *pieces: bytes | bytearray | memoryview) -> None:
+        """The next bytes of the dataset. Raises SpoolFull, SpoolUnwritable."""
+        with self.writing(*pieces):
+            pass
+
+    @contextlib.contextmanager
+    def writing(self, *pieces: bytes | bytearray | memoryview) -> Iterator[None]:
+        """As `write`; what is done within the block may go on beside the hash. Behind it the memory is free again."""
+        views = [memoryview(piece) for piece in pieces]
+        count = sum(map(len, views))
+        task = _assistant.ask(lambda: self._digest(views)) if count >= SHARED_BYTES else None
+        try:
+            self._append(views)
+            self.size += count
+            self._begin_to_sync()
+            yield
+        finally:
+            if task is None:
+                self._digest(views)
+            else:
+                task.finish()
+
+    def keep(self, study_uid: str, series_uid: str, sop_uid: str) -> Kept:
+        """Make the instance durable under its own path. Raises NotAUid, SpoolFull, SpoolUnwritable."""
+        digest = self.digest
+        path = self._spool.path_of(study_uid, series_uid, sop_uid, digest)
+        duplicate = self._is_there(path) and self._renewed(path)
+        if duplicate:
+            self.discard()
+        else:
+            self.keep_as(path)
+        return Kept(path, digest, self.size, duplicate)
+
+    def keep_as(self, path: Path) -> None:
+        """Make the file durable under `path`, relative to the root, in place of what is there."""
+        with translated(self._spool.root):
+            try:
+                self._name(path)
+            except FileNotFoundError:
+                self._spool.forget_folder(path.parent)
+                self._name(path)
+
+    def discard(self) -> None:
+        """Delete the file unless it was kept. May be called more than once."""
+        if self._fd >= 0:
+            self._close()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+
+    def _append(self, views: list[memoryview]) -> None:
+        with translated(self._spool.root):
+            while views:
+                views = _behind(views, os.writev(self._fd, views[:MOST_PIECES]))
+
+    def _digest(self, views: list[memoryview]) -> None:
+        for view in views:
+            self._hash.update(view)
+
+    def _begin_to_sync(self) -> None:
+        if self.size - self._begun >= EARLY_BYTES:
+            begin_write_back(self._fd, self._begun, self.size - self._begun)
+            self._begun = self.size
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        os.close(fd)
+
+    def _name(self, path: Path) -> None:
+        """Raises FileNotFoundError when the folder was removed by someone else just now."""
+        with self._spool.opened(path.parent) as folder:
+            os.rename(self._path, path.name, dst_dir_fd=folder)
+            try:
+                os.fdatasync(self._fd)
+                os.fsync(folder)
+            except OSError:
+                self._take_back(folder, path.name)
+                raise
+        self._close()
+
+    def _take_back(self, folder: int, name: str) -> None:
+        """Emptying the file touches no other, whoever took the name meanwhile; removing the name needs the folder."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, 0)
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if _is(self._fd, name, folder):
+                os.unlink(name, dir_fd=folder)
+
+    def _renewed(self, path: Path) -> bool:
+        """Make sure of the file that lies there, and give it a new date, so that it is not removed now.
+
+        False when it is gone already.
+        """
+        place = self._spool.root / path
+        with translated(self._spool.root), contextlib.suppress(FileNotFoundError):
+            self._spool.make_durable_folder(path.parent)
+            with locked(place.parent) as folder:
+                os.utime(place)
+                sync_file(place)
+                os.fsync(folder)
+                return True
+        return False
+
+    def _is_there(self, path: Path) -> bool:
+        """Whether the same dataset lies there undamaged; a damaged file is replaced by the one just received."""
+        place = self._spool.root / path
+        if not os.path.exists(place):
+            return False
+        try:
+            with open(place, "rb") as file:
+                if file.seek(0, os.SEEK_END) < self.size:
+                    return False
+                file.seek(-self.size, os.SEEK_END)
+                found = hashlib.sha256()
+                while block := file.read(READ_BYTES):
+                    found.update(block)
+        except FileNotFoundError:
+            return False
+        return found.digest() == self._hash.digest()
+
+
+def _behind(views: list[memoryview], count: int) -> list[memoryview]:
+    """What is left of `views` behind their first `count` bytes."""
+    for at, view in enumerate(views):
+        if count < len(view):
+            return [view[count:], *views[at + 1 :]]
+        count -= len(view)
+    return []
+
+
+def _is(fd: int, name: str, folder: int) -> bool:
+    """Whether a name in a folder is still that of an open file."""
+    return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=folder, follow_symlinks=False))
