@@ -1,6 +1,8 @@
 """Content items of a report, built with highdicom: the few templates of PS3.16 that the project writes."""
 
 import math
+from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -96,6 +98,57 @@ def map_algorithm(method: str, found: SliceMap | None, setting: Setting) -> Any:
 
     parameters = [f"layer {found.layer}", f"target {found.target}"] if found is not None else None
     return sr.AlgorithmIdentification(method, setting.context.software_version, parameters)
+
+
+def place_algorithms(measurements: Dataset) -> None:
+    """Moves TID 4019 out of the groups of Imaging Measurements, where one of them is TID 1411.
+
+    TID 1410 and 1411 have no row for it. TID 1500 has one for all groups: there goes the first group's, the model that
+    answers. TID 1419 has one for each number: there go the others'. Without TID 1411 they stay in their groups, where
+    every viewer shows them, and where validators read the groups as TID 1501, which has a row for it.
+    """
+    first, *others = measurements.ContentSequence
+    if not any(_has(one, codes.REFERENCED_SEGMENT) for one in others):
+        return
+    answering = _taken_algorithm(first)
+    for one in others:
+        _give_to_numbers(one, _taken_algorithm(one))
+    measurements.ContentSequence = [*answering, first, *others]
+
+
+_ALGORITHM_ROWS = (
+    codes.ALGORITHM_NAME,
+    codes.ALGORITHM_VERSION,
+    codes.ALGORITHM_PARAMETERS,
+    codes.ALGORITHM_FAMILY,
+)
+
+
+def _taken_algorithm(one: Dataset) -> list[Dataset]:
+    """The rows of TID 4019 in a group, which loses them."""
+    rows: list[Dataset] = []
+    others: list[Dataset] = []
+    for item in one.ContentSequence:
+        (rows if any(_is(item, name) for name in _ALGORITHM_ROWS) else others).append(item)
+    one.ContentSequence = others
+    return rows
+
+
+def _give_to_numbers(one: Dataset, algorithm: Sequence[Dataset]) -> None:
+    """Name and version, which TID 4019 requires, and parameters where no segment tells them; never the family."""
+    told = _ALGORITHM_ROWS[: 2 if _has(one, codes.REFERENCED_SEGMENT) else 3]
+    rows = [row for row in algorithm if any(_is(row, name) for name in told)]
+    for item in one.ContentSequence:
+        if rows and item.ValueType == "NUM":
+            item.ContentSequence = deepcopy(rows)
+
+
+def _has(one: Dataset, name: Concept) -> bool:
+    return any(_is(item, name) for item in one.ContentSequence)
+
+
+def _is(item: Dataset, name: Concept) -> bool:
+    return bool(item.ConceptNameCodeSequence[0].CodeValue == name.value)
 
 
 def coded(concept: Concept) -> Any:

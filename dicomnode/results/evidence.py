@@ -50,7 +50,7 @@ def of_object(made: ResultObject, setting: Setting) -> InstanceReference:
 
 
 def predecessor(earlier: InstanceReference) -> Dataset:
-    """An item of Predecessor Documents: the report that this one supersedes."""
+    """An item of Predecessor Documents: the report whose findings this one says anew (PS3.3 C.17.2)."""
     return evidence([earlier])[0]
 
 

@@ -76,7 +76,7 @@ class ResultContext:
     frames: tuple[int | None, ...] = ()
     """1-based frame of each slice in its multi-frame instance; empty, or None for a slice, when not multi-frame."""
     predecessor: InstanceReference | None = None
-    """The report that this one supersedes."""
+    """The report of the same part that this one takes the place of; a report of declining names none."""
     device_serial: str = ""
     """Device Serial Number of the node; empty: none."""
     institution: str = ""

@@ -1,7 +1,9 @@
 """The organs in the report: a measurement group each, and what they say together.
 
-A group refers to its segment (TID 1411) where a Segmentation goes with the report, and else to the organ's outline on
-the slice that shows most of it (TID 1410). The model that found the organs is named in every group (TID 4019).
+A group refers to the organ's outline on the slice that shows most of it (TID 1410). Where a Segmentation goes with the
+report, the group with the numbers refers to the segment instead (TID 1411), and one of the same Tracking Unique
+Identifier to the outline: OHIF puts the two together, and draws a report only if it finds a region for each identifier.
+The model that found the organs is named with every organ (TID 4019).
 Tracking Identifiers are the organs' English names in every language: by them an organ is followed from report to
 report, and a report is read back.
 """
@@ -29,6 +31,7 @@ def organ_groups(findings: Findings, volume: Volume, setting: Setting, made: Res
     for organ in findings.organs:
         if made is not None and organ.organ in numbers:
             yield _segment_group(organ, numbers[organ.organ], made, setting)
+            yield _region_group(organ, volume, setting, measured=False)
         else:
             yield _region_group(organ, volume, setting)
 
@@ -47,9 +50,7 @@ def _segment_group(organ: OrganMeasurement, segment: int, made: ResultObject, se
     site = codes.organ(organ.organ)
     series = sr.SourceSeriesForSegmentation(str(setting.study.SeriesInstanceUID))
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(
-            uids.derive("tracking", f"organ {organ.organ}", setting.key), organ.organ
-        ),
+        tracking_identifier=sr.TrackingIdentifier(uids.derive("tracking", _place(organ), setting.key), organ.organ),
         referenced_segment=sr.ReferencedSegment(
             made.sop_class_uid, made.sop_instance_uid, segment, source_series=series
         ),
@@ -59,13 +60,19 @@ def _segment_group(organ: OrganMeasurement, segment: int, made: ResultObject, se
     )
 
 
-def _region_group(organ: OrganMeasurement, volume: Volume, setting: Setting) -> Any:
-    """TID 1410: one cross-section of the organ."""
+def _region_group(organ: OrganMeasurement, volume: Volume, setting: Setting, *, measured: bool = True) -> Any:
+    """TID 1410: one cross-section of the organ; without numbers and model where they stand with the segment."""
     outline = organ.outline
     polygon = regions.closed(outline) if len(outline) > 2 else regions.body_region(volume, organ.slice_index)
-    place = (f"organ {organ.organ}", polygon, organ.slice_index)
+    place = (_place(organ), polygon, organ.slice_index)
     site = codes.organ(organ.organ)
-    return group(organ.organ, place, None, _numbers(organ), setting, site=site, algorithm=_algorithm(setting))
+    numbers, algorithm = (_numbers(organ), _algorithm(setting)) if measured else ([], None)
+    return group(organ.organ, place, None, numbers, setting, site=site, algorithm=algorithm)
+
+
+def _place(organ: OrganMeasurement) -> str:
+    """The name that its Tracking Unique Identifier is made of."""
+    return f"organ {organ.organ}"
 
 
 def _numbers(organ: OrganMeasurement) -> list[Any]:

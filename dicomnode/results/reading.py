@@ -1,6 +1,6 @@
 """Reading a report back, with pydicom alone: what an archive or another program can learn from it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -30,11 +30,11 @@ class ReportedOrgan:
     deviation_hu: float
     volume_ml: float
     slice: SliceReference | None
-    """The slice of the outline; None where the report refers to a segment."""
+    """The slice of the outline; None where there is none."""
     outline: tuple[tuple[float, float], ...]
-    """Closed polygon (column, row); empty where the report refers to a segment."""
+    """Closed polygon (column, row)."""
     segment: tuple[str, int] | None = None
-    """SOP Instance UID of the Segmentation, and the number in it; None where the report draws an outline."""
+    """SOP Instance UID of the Segmentation, and the number in it; None where there is the outline alone."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class ReportedFindings:
 
 def read(report: Dataset) -> ReportedFindings:
     """The findings in a report of this project. Raises ValueError when it is none, or was declined."""
-    groups = list(_groups(report))
+    measurements = list(_named(report, codes.IMAGING_MEASUREMENTS))
+    groups = [group for one in measurements for group in _named(one, codes.MEASUREMENT_GROUP)]
     series = next((g for g in groups if _finding(g) in _ANSWERS), None)
     if series is None:
         raise ValueError("not a report of a judged series")
@@ -76,14 +77,14 @@ def read(report: Dataset) -> ReportedFindings:
         reason=reason,
         key_slices=tuple(_slice(g) for g in groups if g is series or _finding(g) == codes.KEY_SLICE.key),
         summary_page=next(_pictures(report), None),
-        map_scores={_one_text(g, codes.ALGORITHM_NAME): _score(g) for g in groups if _holds(g, codes.DELETION)},
-        organs=tuple(_organ(g) for g in groups if _holds(g, codes.MEDIAN_HU)),
+        map_scores={_algorithm(codes.ALGORITHM_NAME, g): _score(g) for g in groups if _holds(g, codes.DELETION)},
+        organs=tuple(_organ(g, _outlined(g, groups)) for g in groups if _holds(g, codes.MEDIAN_HU)),
         header=header,
         disagreement=disagreement,
         organ_vote=_organ_vote(report),
-        model_name=_one_text(series, codes.ALGORITHM_NAME),
-        model_version=_one_text(series, codes.ALGORITHM_VERSION),
-        weights_sha256=_one_text(series, codes.ALGORITHM_PARAMETERS).removeprefix("weights sha256 "),
+        model_name=_algorithm(codes.ALGORITHM_NAME, series, *measurements),
+        model_version=_algorithm(codes.ALGORITHM_VERSION, series, *measurements),
+        weights_sha256=_algorithm(codes.ALGORITHM_PARAMETERS, series, *measurements).removeprefix("weights sha256 "),
     )
 
 
@@ -103,9 +104,10 @@ def _named(item: Dataset, name: Concept) -> Iterator[Dataset]:
     return (c for c in item.get("ContentSequence", ()) if _key(c.get("ConceptNameCodeSequence")) == name.key)
 
 
-def _groups(report: Dataset) -> Iterator[Dataset]:
-    for container in _named(report, codes.IMAGING_MEASUREMENTS):
-        yield from _named(container, codes.MEASUREMENT_GROUP)
+def _algorithm(name: Concept, *containers: Dataset) -> str:
+    """A row of TID 4019 in the first of the containers that has it, in its own right or with a number."""
+    places = [p for c in containers for p in (c, *(i for i in c.ContentSequence if i.ValueType == "NUM"))]
+    return next((text for place in places for text in _texts(place, name)), "")
 
 
 def _pictures(report: Dataset) -> Iterator[str]:
@@ -179,8 +181,18 @@ def _score(group: Dataset) -> MapScore:
     )
 
 
-def _organ(group: Dataset) -> ReportedOrgan:
-    region = next(_named(group, codes.IMAGE_REGION), None)
+def _outlined(group: Dataset, groups: Sequence[Dataset]) -> Dataset | None:
+    """The group with the region of an organ: the one that measures it, or another of its Tracking Unique Identifier."""
+    tracked = [g for g in groups if _tracking_uid(g) == _tracking_uid(group)]
+    return next((g for g in tracked if any(_named(g, codes.IMAGE_REGION))), None)
+
+
+def _tracking_uid(group: Dataset) -> str:
+    return next((str(item.UID) for item in _named(group, codes.TRACKING_UID)), "")
+
+
+def _organ(group: Dataset, outlined: Dataset | None) -> ReportedOrgan:
+    region = next(_named(outlined, codes.IMAGE_REGION)) if outlined is not None else None
     data = [] if region is None else [float(value) for value in region.GraphicData]
     return ReportedOrgan(
         organ=_one_text(group, codes.TRACKING_IDENTIFIER),
@@ -188,7 +200,7 @@ def _organ(group: Dataset) -> ReportedOrgan:
         mean_hu=_required(group, codes.MEAN_HU),
         deviation_hu=_required(group, codes.DEVIATION_HU),
         volume_ml=_required(group, codes.VOLUME),
-        slice=None if region is None else _slice(group),
+        slice=None if outlined is None else _slice(outlined),
         outline=tuple(zip(data[0::2], data[1::2], strict=True)),
         segment=_segment(group),
     )

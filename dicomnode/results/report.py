@@ -10,13 +10,15 @@
     │   └── group of a map method     CID 217; scores that tell how far to trust the map
     └── Qualitative Evaluations       intended use, reason when indeterminate, what header and organs say, disagreement
 
-Each group is TID 1410 with a region on its slice, or TID 1411 with a segment where a Segmentation was asked for: OHIF
-leaves the viewport black if one group has no region. Containers are
-SEPARATE, so that a reader sees "label: value". An indeterminate answer has its own Finding code; the standard has
-none for it. A map that failed its tests is a Finding of its own too, so that nobody takes it for evidence.
+Each group is TID 1410 with a region on its slice, or TID 1411 with a segment where a Segmentation was asked for, and
+then another group has the region: OHIF leaves the viewport black if a Tracking Unique Identifier has none. TID 4019
+stands in the groups, or, where one of them is TID 1411, where the templates have a row for it (`place_algorithms`).
+
+Containers are SEPARATE, so that a reader sees "label: value". An indeterminate answer has its own Finding code; the
+standard has none for it. A map that failed its tests is a Finding of its own too, so that nobody takes it for evidence.
 
 A series that was declined gets TID 2000 "Basic Diagnostic Imaging Report": nothing was measured, and text is what
-every viewer shows.
+every viewer shows. It names no predecessor: it includes nothing of an earlier report (PS3.3 C.17.2), which stands.
 """
 
 from collections.abc import Iterator
@@ -39,6 +41,7 @@ from dicomnode.results.content import (
     number,
     observer,
     percent,
+    place_algorithms,
     schemes_of,
     text,
 )
@@ -78,9 +81,14 @@ def compose(
         language_of_content_item_and_descendants=language(setting),
     )[0]
     root.ContentSequence.append(_evaluations(findings, setting))
+    place = _place(root, codes.IMAGING_MEASUREMENTS)
+    place_algorithms(root.ContentSequence[place])
     if page is not None:
-        root.ContentSequence.insert(_place(root, codes.IMAGING_MEASUREMENTS), image_library(page))
-    return encode(_document(root, setting, page, segments), "report")
+        root.ContentSequence.insert(place, image_library(page))
+    dataset = _document(root, setting, page, segments)
+    if setting.context.predecessor is not None:
+        dataset.PredecessorDocumentsSequence = [predecessor(setting.context.predecessor)]
+    return encode(dataset, "report")
 
 
 def _place(root: Any, name: Concept) -> int:
@@ -114,8 +122,6 @@ def _document(root: Any, setting: Setting, *referred_to: ResultObject | None) ->
     referred = evidence_in(root, setting, *referred_to)
     if referred:
         dataset.CurrentRequestedProcedureEvidenceSequence = referred
-    if setting.context.predecessor is not None:
-        dataset.PredecessorDocumentsSequence = [predecessor(setting.context.predecessor)]
     schemes = scheme_items(sorted(schemes_of(root)))
     if schemes:
         dataset.CodingSchemeIdentificationSequence = schemes

@@ -143,6 +143,17 @@ def _segment(number: int, organ: str, findings: Findings, setting: Setting) -> D
     item = _item(number, organ, kinds, colour, setting, findings.organ_model)
     item.TrackingID = organ[:64]
     item.TrackingUID = uids.derive("tracking", f"organ {organ}", setting.key)
+    if findings.organ_model is not None:
+        item.SegmentationAlgorithmIdentificationSequence = [_algorithm(findings.organ_model)]
+    return item
+
+
+def _algorithm(model: ModelCard) -> Dataset:
+    """The model that found the organ, PS3.3 section 10.16; the same values as in TID 4019 of the report."""
+    item = Dataset()
+    item.AlgorithmFamilyCodeSequence = [code_item(codes.ARTIFICIAL_INTELLIGENCE)]
+    item.AlgorithmName, item.AlgorithmVersion = model.name, model.version
+    item.AlgorithmParameters = f"weights sha256 {model.weights_sha256}"
     return item
 
 

@@ -1,8 +1,8 @@
 """Organs in the results: segments that are the masks, groups that refer to them, a page, and names that keep apart."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import findings_factory as make
@@ -11,14 +11,14 @@ import pytest
 from pydicom.dataset import Dataset
 from test_result_peers import complaints, iod_errors, write
 
-from dicomnode.results import ResultObject, ResultOptions, report
+from dicomnode.results import ResultObject, ResultOptions, codes, report
 from dicomnode.results.capture import ORGAN_PAGE
+from dicomnode.results.segmentation import SEGMENTATION
 
 VOLUME = make.volume()
 FOUND = make.organ_findings(VOLUME)
 WITH_SEGMENTS = ResultOptions(key_slices=1, segmentation=True)
 AS_LABEL_MAP = replace(WITH_SEGMENTS, segmentation_kind="label map")
-ALGORITHM_ROWS = re.compile(r"\(11100[0-3],DCM,.*Content Item not in template")
 
 
 def of_kind(kind: str, options: ResultOptions = WITH_SEGMENTS, **header: object) -> list[Dataset]:
@@ -60,26 +60,42 @@ def test_a_label_map_holds_the_same_masks() -> None:
 
 @pytest.mark.parametrize("options", [WITH_SEGMENTS, AS_LABEL_MAP], ids=["binary", "label map"])
 def test_highdicom_reads_the_segments_back(options: ResultOptions) -> None:
-    """A reader of another make finds each organ by its label, with the pixels that were written."""
-    from highdicom.seg import Segmentation
+    """A reader of another make opens the file and finds each organ by its label, with the pixels that were written."""
+    from highdicom.seg import segread
 
-    (dataset,) = of_kind("segmentation", options)
-    found = Segmentation.from_dataset(dataset)
+    (encoded,) = (o.encoded for o in made(options) if o.kind == "segmentation")
+    found = segread(BytesIO(encoded))
     numbers = {label: found.get_segment_numbers(segment_label=label)[0] for label in ("aorta", "liver")}
     sources = [make.header(i).SOPInstanceUID for i in FOUND.organ_masks.slice_indices]  # type: ignore[union-attr]
     pixels = found.get_pixels_by_source_instance(sources, segment_numbers=list(numbers.values()))
-    np.testing.assert_array_equal(pixels[..., 0], FOUND.organ_masks.labels == 1)  # type: ignore[union-attr]
+    for segment in (1, 2):
+        np.testing.assert_array_equal(pixels[..., segment - 1], FOUND.organ_masks.labels == segment)  # type: ignore[union-attr]
 
 
 def test_the_report_refers_to_the_segments_that_were_made() -> None:
-    """Every organ's group names its segment and keeps its numbers; without a Segmentation it draws the outline."""
+    """Every organ's group names its segment and keeps its numbers; with or without one, it draws the outline."""
     (segmentation,) = of_kind("segmentation")
     read = report.read(of_kind("report")[0])
     assert [o.segment for o in read.organs] == [(segmentation.SOPInstanceUID, 1), (segmentation.SOPInstanceUID, 2)]
     assert [o.median_hu for o in read.organs] == pytest.approx([o.median_hu for o in FOUND.organs])
     drawn = report.read(of_kind("report", ResultOptions(key_slices=1))[0])
     assert [o.segment for o in drawn.organs] == [None, None]
-    assert [o.outline[:-1] for o in drawn.organs] == [o.outline for o in FOUND.organs]
+    for one in (read, drawn):
+        assert [o.outline[:-1] for o in one.organs] == [o.outline for o in FOUND.organs]
+    told = replace(read, organs=drawn.organs, summary_page=drawn.summary_page)
+    assert told == drawn, "model, maps and their scores are read wherever TID 4019 stands"
+
+
+def test_every_tracking_identifier_has_a_region() -> None:
+    """What OHIF puts together by it; without a region it draws nothing of the whole report."""
+    (dataset,) = of_kind("report")
+    measurements = next(i for i in dataset.ContentSequence if named(i) == codes.IMAGING_MEASUREMENTS.value)
+    regions: dict[str, bool] = {}
+    for group in (i for i in measurements.ContentSequence if i.ValueType == "CONTAINER"):
+        tracking = next(i.UID for i in group.ContentSequence if named(i) == codes.TRACKING_UID.value)
+        regions[tracking] = regions.get(tracking, False) or any(i.ValueType == "SCOORD" for i in group.ContentSequence)
+    assert len(regions) == 7, "series, two organs, two key slices, two maps"
+    assert all(regions.values())
 
 
 @pytest.mark.parametrize(
@@ -137,12 +153,71 @@ def test_without_a_frame_of_reference_there_are_no_segments(options: ResultOptio
 
 @pytest.mark.peer
 def test_validators_find_nothing_in_segments(require_peer: Callable[[str], str], tmp_path: Path) -> None:
-    """dciodvfy over segments, page and report; DicomSRValidator and dsrdump over the report with TID 1411.
+    """dciodvfy over segments, page and report; DicomSRValidator and dsrdump over the report with TID 1411."""
+    assert complaints(require_peer, write(made(), tmp_path)) == []
 
-    The validator knows TID 4019 in TID 1410 only as long as no group is TID 1411: those warnings are its own.
+
+def test_where_groups_refer_to_segments_the_algorithm_stands_where_the_templates_have_a_row() -> None:
+    """Of the answer: in TID 1500, for all groups. Of organs and maps: with each of their numbers, TID 1419."""
+    (dataset,) = of_kind("report")
+    measurements = next(i for i in dataset.ContentSequence if named(i) == codes.IMAGING_MEASUREMENTS.value)
+    answering = [i.TextValue for i in measurements.ContentSequence if named(i) == codes.ALGORITHM_NAME.value]
+    assert answering == ["phase-test"]
+    groups = [i for i in measurements.ContentSequence if i.ValueType == "CONTAINER"]
+    told = [{named(i) for i in group.ContentSequence} & ALGORITHM_ROWS for group in groups]
+    assert told == [set()] * len(groups)
+    names = {i.ContentSequence[0].TextValue for g in groups[1:] for i in g.ContentSequence if i.ValueType == "NUM"}
+    assert names == {"organs-test", "sam", "grad-cam"}
+
+
+def test_without_segments_the_algorithm_stands_in_its_group() -> None:
+    """Where viewers and dsr2html show it, above the numbers."""
+    (dataset,) = of_kind("report", ResultOptions(key_slices=1))
+    measurements = next(i for i in dataset.ContentSequence if named(i) == codes.IMAGING_MEASUREMENTS.value)
+    names = [
+        i.TextValue
+        for group in measurements.ContentSequence
+        for i in group.ContentSequence
+        if named(i) == codes.ALGORITHM_NAME.value
+    ]
+    assert names == ["phase-test", "organs-test", "organs-test", "sam", "grad-cam"]
+
+
+ALGORITHM_ROWS = {
+    concept.value
+    for concept in (codes.ALGORITHM_NAME, codes.ALGORITHM_VERSION, codes.ALGORITHM_PARAMETERS, codes.ALGORITHM_FAMILY)
+}
+
+
+def named(item: Dataset) -> str:
+    """The concept name of a content item."""
+    return str(item.ConceptNameCodeSequence[0].CodeValue)
+
+
+def test_a_segment_names_the_model_that_found_it() -> None:
+    """With the hash of its weights, as the report does where there is no segment."""
+    for options in (WITH_SEGMENTS, AS_LABEL_MAP):
+        (segmentation,) = of_kind("segmentation", options)
+        found = [s.SegmentationAlgorithmIdentificationSequence[0] for s in segmentation.SegmentSequence[-2:]]
+        assert [a.AlgorithmName for a in found] == ["organs-test"] * 2
+        assert {a.AlgorithmParameters for a in found} == {f"weights sha256 {'cd' * 32}"}
+
+
+@pytest.mark.peer
+def test_a_validator_of_2022_finds_nothing_in_a_label_map_but_what_makes_it_one(
+    require_peer: Callable[[str], str], tmp_path: Path
+) -> None:
+    """dciodvfy does not know the class: under the name of the older one, it objects to what is new and no more.
+
+    New in PS3.3 A.51.8 and C.8.20.2: the type, a segment 0 for the background, no segment named by a frame.
     """
-    found = complaints(require_peer, write(made(), tmp_path))
-    assert [line for line in found if not ALGORITHM_ROWS.search(line)] == []
+    (dataset,) = of_kind("segmentation", AS_LABEL_MAP)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SEGMENTATION
+    dataset.save_as(tmp_path / "older.dcm")
+    found = iod_errors(require_peer, tmp_path / "older.dcm")
+    new = ("Unrecognized enumerated value = <LABELMAP>", "SegmentNumber", "Module=<SegmentationMacro>")
+    assert [line for line in found if not any(words in line for words in new)] == []
+    assert any("LABELMAP" in line for line in found)
 
 
 @pytest.mark.peer

@@ -145,6 +145,14 @@ def test_a_report_that_supersedes_names_its_predecessor() -> None:
     assert item.ReferencedSOPInstanceUID == "2.25.9"
 
 
+def test_a_report_of_declining_names_no_predecessor() -> None:
+    """It includes nothing of the earlier report, which stands: PS3.3 C.17.2."""
+    earlier = InstanceReference(make.STUDY, "2.25.8", report.COMPREHENSIVE, "2.25.9")
+    context = make.context(generation=2, predecessor=earlier)
+    (made,) = compose_declined("too few slices", make.headers(), ResultOptions(declined_report=True), context)
+    assert "PredecessorDocumentsSequence" not in make.decode(made)
+
+
 def test_evidence_lists_what_is_referred_to_and_nothing_else() -> None:
     """A series of 2,000 slices does not make 2,000 references."""
     dataset = reported(make.findings(VOLUME))

@@ -8,7 +8,7 @@ import findings_factory as make
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from test_result_peers import complaints, iod_errors, template_complaints, write
+from test_result_peers import complaints, iod_errors, state_complaints, template_complaints, write
 
 from dicomnode.results import ResultOptions, regions
 from inference.findings import OrganMeasurement
@@ -61,6 +61,16 @@ def test_validators_find_nothing_in_any_kind(require_peer: Callable[[str], str],
     assert complaints(require_peer, paths, templates=False) == []
     selection = next(p for p in paths if "key-objects" in p.name)
     assert template_complaints(require_peer, selection) == []
+
+
+@pytest.mark.peer
+def test_a_fault_in_a_presentation_state_is_told(require_peer: Callable[[str], str], tmp_path: Path) -> None:
+    """dcmpschk ends with 0 whatever it finds: what it says is read."""
+    (state,) = made("presentation state", replace(ALL, language="de"))
+    state.PresentationLUTShape = "DARK"
+    state.save_as(tmp_path / "state.dcm")
+    (told,) = state_complaints(require_peer, tmp_path / "state.dcm")
+    assert "DARK" in told
 
 
 @pytest.mark.peer

@@ -40,6 +40,13 @@ def stacked(archive: Archive) -> Viewed:
 
 
 @pytest.fixture(scope="session")
+def segmented(archive: Archive) -> Viewed:
+    """The synthetic study with an organ in three dimensions, to which the report refers."""
+    images = viewed_study.sources(viewed_study.volume(), "segmented")
+    return _stored(archive, images, viewed_study.segmented(viewed_study.volume(), images))
+
+
+@pytest.fixture(scope="session")
 def framed(archive: Archive) -> Viewed:
     """The synthetic study with its key slices in one multi-frame picture."""
     images = viewed_study.sources(viewed_study.volume(), "framed")

@@ -2,13 +2,16 @@
 
 import json
 import time
+import urllib.error
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
 from browser import Browser, Picture, coloured, lit
 from PIL import Image
+from pydicom.dataset import Dataset
 from viewed_study import DECLINED, Viewed
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("viewers")]
@@ -38,6 +41,28 @@ def test_the_archive_previews_pictures_in_colour(viewed: Viewed) -> None:
     assert coloured(page) > 0.01
     assert lit(page, 200) > 0.01, "large white letters"
     assert all(coloured(one, 30) > 0.02 for one in slices)
+
+
+def test_the_archive_gives_key_slices_back_where_their_ct_slice_lies(viewed: Viewed) -> None:
+    """By what viewers pair pictures with: frame of reference, orientation, the plane, and the corner of the image."""
+    told = viewed.archive.get(f"/dicom-web/studies/{viewed.study_uid}/metadata")
+    datasets = (Dataset.from_json(one, lambda tag, vr, uri: b"") for one in told)
+    found = {str(one.SOPInstanceUID): one for one in datasets}
+    uids = [o.sop_instance_uid for o in viewed.objects if o.kind == "capture"]
+    slices = [found[uid] for uid in uids if "ImagePositionPatient" in found[uid]]
+    assert len(slices) == len(uids) - 1 == 6, "three key slices with two maps, behind the summary page"
+    for one in slices:
+        source = found[one.SourceImageSequence[0].ReferencedSOPInstanceUID]
+        assert (source.Modality, source.FrameOfReferenceUID) == ("CT", one.FrameOfReferenceUID)
+        assert source.ImageOrientationPatient == one.ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+        assert source.ImagePositionPatient[2] == one.ImagePositionPatient[2]
+        np.testing.assert_allclose(_corner(one), _corner(source), atol=1e-4)
+
+
+def _corner(image: Dataset) -> list[float]:
+    """Where the first pixel of an axial image begins, in mm: position tells its centre."""
+    across, down = image.PixelSpacing[1], image.PixelSpacing[0]
+    return [image.ImagePositionPatient[0] - across / 2, image.ImagePositionPatient[1] - down / 2]
 
 
 def test_the_web_viewer_of_the_archive_shows_the_summary_page(viewed: Viewed, browser: Browser, keep: Keep) -> None:
@@ -122,16 +147,25 @@ def test_ohif_scrolls_through_the_frames_of_one_picture(
     keep("ohif-multi-frame", shown)
 
 
-def test_ohif_opens_the_report_on_its_slice(framed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
-    """The viewport is not blank: the CT slice with the region and the probabilities drawn on it.
+DRAWN = "document.body.textContent.includes('Probability of portal venous phase')"
 
-    A study without a Segmentation: where groups refer to segments, this version of OHIF draws nothing.
-    """
+
+def test_ohif_opens_the_report_on_its_slice(framed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
+    """The viewport is not blank: the CT slice with the region and the probabilities drawn on it."""
     _open_study(browser, ohif_url, framed)
-    drawn = "document.body.textContent.includes('Probability of portal venous phase')"
-    _insist(browser, lambda: _open_report(browser), drawn)
+    _insist(browser, lambda: _open_report(browser), DRAWN)
     shown = _wait(browser, lambda page: lit(of(page)) > 0.1 and coloured(of(page)) > 0.002)
     keep("ohif-report", shown)
+
+
+def test_ohif_opens_a_report_that_refers_to_segments(
+    segmented: Viewed, browser: Browser, ohif_url: str, keep: Keep
+) -> None:
+    """It needs a region for every Tracking Unique Identifier, and the organ's outline is one."""
+    _open_study(browser, ohif_url, segmented)
+    _insist(browser, lambda: _open_report(browser), DRAWN)
+    shown = _wait(browser, lambda page: lit(of(page)) > 0.1 and coloured(of(page)) > 0.002)
+    keep("ohif-report-segments", shown)
 
 
 def test_ohif_shows_why_a_series_was_declined(declined: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:
@@ -141,6 +175,35 @@ def test_ohif_shows_why_a_series_was_declined(declined: Viewed, browser: Browser
     _insist(browser, lambda: _open_series(browser, "SR", "AI NOT JUDGED S4"), read)
     shown = _wait(browser, lambda page: lit(of(page), 150) > 0.001)
     keep("ohif-declined", shown)
+
+
+def test_the_archive_shows_why_a_series_was_declined_in_its_tags_alone(
+    declined: Viewed, browser: Browser, keep: Keep
+) -> None:
+    """Orthanc Explorer: the study list has the answer, the instance its text; there is no picture to preview."""
+    (report,) = declined.instances
+    assert _reason_in(declined.archive.get(f"/instances/{report}/simplified-tags"))
+    with pytest.raises(urllib.error.HTTPError, match="415"):
+        declined.archive.get(f"/instances/{report}/preview")
+    series = declined.archive.get(f"/instances/{report}")["ParentSeries"]
+    browser.open(f"{declined.archive.url}/app/explorer.html#series?uuid={series}")
+    browser.until("document.body.innerText.includes('AI NOT JUDGED S4')", PATIENCE_SECONDS)
+    keep("orthanc-declined", browser.look())
+
+
+def _reason_in(tags: Any) -> bool:
+    return DECLINED in json.dumps(tags, ensure_ascii=False)
+
+
+def test_the_web_viewer_of_the_archive_says_that_it_cannot_show_a_report(declined: Viewed, browser: Browser) -> None:
+    """A message, no endless waiting."""
+    series = declined.archive.get(f"/instances/{declined.instances[0]}")["ParentSeries"]
+    browser.open(f"{declined.archive.url}/web-viewer/app/viewer.html?series={series}")
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not browser.said and time.monotonic() < end:
+        browser.look()
+        time.sleep(0.5)
+    assert any("decode" in words for words in browser.said), browser.said
 
 
 def test_ohif_lays_the_segmentation_over_the_ct(viewed: Viewed, browser: Browser, ohif_url: str, keep: Keep) -> None:

@@ -11,10 +11,13 @@ from pydicom.dataset import Dataset
 
 from dicomnode.results import ResultContext, ResultObject, ResultOptions, compose, compose_declined
 from dicomnode.results.synthetic import SyntheticSeries, ct_images
+from inference.evidence import measure
 from inference.findings import Findings, MapScore, OrganMeasurement, Seconds, SliceEvidence, SliceMap
 from inference.models import ModelCard
 from inference.phantom.generate import random_study
+from inference.phantom.organs import Organ
 from inference.phases import Phase
+from inference.segment import OrganMasks
 from inference.volume import Volume
 
 
@@ -61,6 +64,18 @@ def encoded(image: Dataset) -> bytes:
 def results(one: Volume, images: list[Dataset]) -> list[ResultObject]:
     """Every kind of object over it."""
     return compose(findings(one), [_header(i) for i in images], one, ALL, ResultContext(MADE_AT, "0.1.0"))
+
+
+def segmented(one: Volume, images: list[Dataset]) -> list[ResultObject]:
+    """A report whose organs are segments, and the Segmentation."""
+    labels = np.zeros((len(one), SIZE, SIZE), np.uint8)
+    labels[:, 110:150, 70:110] = 1
+    masks = OrganMasks((Organ.LIVER,), labels, tuple(range(len(one))))
+    found = findings(one)
+    model = replace(found.model, name="organs-demo", task="segmentation")
+    found = replace(found, organs=measure(one, masks), organ_masks=masks, organ_model=model)
+    options = ResultOptions(segmentation=True)
+    return compose(found, [_header(i) for i in images], one, options, ResultContext(MADE_AT, "0.1.0"))
 
 
 def whole_stack(one: Volume, images: list[Dataset]) -> list[ResultObject]:
