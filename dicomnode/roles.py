@@ -181,12 +181,13 @@ class Worker:
             )
 
     def _predecessors(self, job: Job) -> dict[int, InstanceReference]:
-        """The reports of the job that this one supersedes, by part."""
+        """The reports of findings of the job that this one supersedes, by part; one of declining is not said anew."""
         if job.supersedes is None:
             return {}
         found = {}
         for verdict in self.jobs.verdicts(job.supersedes):
-            if report := verdict.findings.get("report"):
+            report = verdict.findings.get("report")
+            if report and verdict.state is VerdictState.JUDGED:
                 found[verdict.part] = InstanceReference(study_uid=job.study_uid, **report)
         return found
 

@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trainer = learn(options.work, training, load_bundle(options.start) if options.start else None)
     made = studies(CALIBRATED[0] if options.most_steps is None else 1, seed=CALIBRATED[1], textbook=True, between=True)
     bundle = export(options.out, trainer, training, made)
-    bundle = write_metrics(options.out, bundle, checked(bundle, min(CHECKED[0], most)))
+    bundle = write_metrics(options.out, bundle, checked(bundle, CHECKED[0] if options.most_steps is None else 1))
     print(f"{options.out}: {trainer.progress.step} steps, weights {bundle.card.weights_sha256}")
     return 0
 

@@ -15,13 +15,13 @@ import numpy as np
 from inference.errors import CannotJudge
 from inference.phases import PHASES, Calibration, Phase, SliceAnswers, aggregate
 
-TEMPERATURES = (0.85, 1.0, 1.2, 1.5, 1.9, 2.5)
-LOOKS = (1.1, 1.5, 2.5, 3.5, 5.0)
-LATE_LOOKS = (0.9, 1.1, 1.3, 1.5, 1.7, 2.0)
-LATE_BORDERS = (0.0, 0.15, 0.3)
+TEMPERATURES = (1.0, 1.2, 1.35, 1.5, 1.7, 1.9, 2.5)
+LOOKS = (1.1, 2.0, 3.5, 5.0)
+LATE_LOOKS = (0.9, 1.3, 1.6, 2.0, 2.4, 2.8)
+LATE_BORDERS = (0.0, 0.1, 0.2, 0.3)
 LATE_POWER = 2.0
 """Not fitted: a small lead is all that a series between portal venous and delayed ever has."""
-BETWEEN_WEIGHT = 0.1
+BETWEEN_WEIGHT = 0.05
 """What a series between two phases counts, where there is one for every patient: an assumption about departments."""
 Truth = Phase | Mapping[Phase, float]
 """A phase, or its share of each."""

@@ -57,9 +57,9 @@ class Weights:
     mixing: float = 0.9
     """Probability of style mixing."""
     reconstruction: float = 5.0
-    same: float = 0.3
+    same: float = 0.2
     """Share of the reconstructions whose latents come from the slice itself and not from its other."""
-    changed: float = 8.0
+    changed: float = 16.0
     """How much more a pixel counts in them for each unit (half of the window) by which the other differs there."""
     latent: float = 0.5
     """Of finding the latent that a generated image came from."""
