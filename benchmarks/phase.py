@@ -45,12 +45,12 @@ DEVELOPMENT = {
 """Folder of the development set -> true phase; empty where there is none or none that is sure."""
 
 
-def synthetic(bundle: Bundle, patients: int, wide: bool = False) -> EvaluationReport:
+def synthetic(bundle: Bundle, patients: int, wide: bool = False, first: int = 9_000) -> EvaluationReport:
     """Series of every phase for phantom patients whose shapes, kernels and noise were held out.
 
     At the times at which departments scan, or, `wide`, up to the borders of the phases.
     """
-    studied = studies(patients, seed=9_000, setting=HELD_OUT, textbook=not wide)
+    studied = studies(patients, seed=first, setting=HELD_OUT, textbook=not wide)
     made = tqdm(studied, total=patients * len(PHASES), unit="series")
     patient_of: dict[str, str] = {}
 
@@ -166,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     held_out = commands.add_parser("synthetic")
     held_out.add_argument("--patients", type=int, default=60)
+    held_out.add_argument("--first", type=int, default=9_000, help="number of the first synthetic patient")
     held_out.add_argument("--wide", action="store_true", help="times up to the borders of the phases")
     folders = commands.add_parser("real")
     folders.add_argument("root", type=Path)
@@ -182,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     bundle = load_bundle(options.bundle)
     if options.command == "synthetic":
-        show(synthetic(bundle, options.patients, options.wide), "SYNTHETIC, held-out setting")
+        show(synthetic(bundle, options.patients, options.wide, options.first), "SYNTHETIC, held-out setting")
     elif options.command == "real":
         show(real(bundle, options.root, _labels(options.labels)), "Real series, by patient")
     elif options.command == "peers":

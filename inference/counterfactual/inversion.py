@@ -92,23 +92,21 @@ def invert(
 
 
 def refined(model: CounterfactualModel, images: Tensor, refinement: Refinement) -> Code:
-    """latents[slice, block, latent] of images[slice, 1, row, column]: the encoder's, and then a little better.
-
-    Anatomy stays the encoder's.
-    """
+    """Latents and anatomy of images[slice, 1, row, column]: the encoder's, and then a little better."""
     images = images.to(model.device)
     with torch.no_grad():
         start, anatomy = model.network.encoder.code(images)
     latents = start.clone().requires_grad_()
-    optimiser = torch.optim.Adam([latents], lr=refinement.rate)
+    places = None if anatomy is None else anatomy.clone().requires_grad_()
+    optimiser = torch.optim.Adam([latents] if places is None else [latents, places], lr=refinement.rate)
     for _ in range(refinement.steps):
-        made = model.network.generator.synthesis(latents, anatomy=anatomy)
+        made = model.network.generator.synthesis(latents, anatomy=places)
         # A sum, so that each slice is fitted as if it were alone.
         loss: Tensor = _difference(made, images) + refinement.anchor * (latents - start).square().mean(dim=(1, 2)).sum()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    return latents.detach(), anatomy
+    return latents.detach(), None if places is None else places.detach()
 
 
 def _difference(made: Tensor, images: Tensor) -> Tensor:
