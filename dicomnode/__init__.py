@@ -3,6 +3,7 @@
 The way of a series, and where each verb lives:
 
     receive   reception.py, recorder.py, network/listener.py, network/stream.py   instance -> spool, then Success
+              reconciliation.py                              after a crash: spool -> ledger
     assemble  series/assembly.py                                     is the series complete, by what evidence
     analyse   series/volume.py, inference/judge.py, declining.py     slices -> volume -> findings
     compose   results/                                               findings -> SC, SR, checked by the gate

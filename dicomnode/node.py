@@ -226,7 +226,7 @@ def run_role(role: str, settings: Settings, *, supervised: bool, judge: "JudgeVo
 def _receiver(stores: Stores, name: str, stopped: threading.Event) -> None:
     from dicomnode.intake import Ledger, NodeIntake
     from dicomnode.listening import listeners, screening_policy
-    from dicomnode.reception import reconcile
+    from dicomnode.reconciliation import reconcile
     from dicomnode.recorder import Recorder
 
     # An association that waits for the interpreter holds up its peer; the ledger can wait.

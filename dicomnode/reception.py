@@ -1,37 +1,31 @@
 """Receive, in detail: one instance while it arrives, and its row in the ledger.
 
 Success is a promise, so the order is: the bytes are durable in the spool, then 0x0000, then the arrival's row. The row
-may be lost in a crash: `reconcile` makes it again from the spool. What the peer need not wait for, the row and the next
-part file, is done in `settle`, while it prepares its next instance.
+may be lost in a crash: reconciliation.py makes it again from the spool. What the peer need not wait for, the row and
+the next part file, is done in `settle`, while it prepares its next instance.
 """
 
-import hashlib
 import logging
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Protocol
 
 from dicomnode.errors import Refuse
 from dicomnode.series.header import (
     Header,
-    MalformedHeader,
     NeedMore,
     check_command,
     check_length,
     check_uid,
     file_meta,
-    read_file_header,
-    read_file_meta,
     scan,
 )
 from dicomnode.series.screening import Policy, screen
-from storage.arrivals import Arrival, Arrivals
+from storage.arrivals import Arrival
 from storage.errors import SpoolFull, SpoolUnwritable
 from storage.part import Kept
-from storage.spool import NAME_PATTERN, Spool
+from storage.spool import Spool
 from storage.states import Disposition
 
 log = logging.getLogger(__name__)
@@ -41,20 +35,8 @@ OUT_OF_RESOURCES = 0xA700
 """PS3.4 Table B.2-1: Refused: Out of Resources."""
 FIRST_SCAN_BYTES = 16 << 10
 LAST_SCAN_BYTES = 4 << 20
-META_BYTES = 8 << 10
-"""More than preamble and file meta information take."""
-READ_BYTES = 1 << 20
-REBUILT_AT_ONCE = 500
 LARGEST_NUMBER = 2**31 - 1
 """A column of numbers holds no more in every database."""
-
-
-class _Damaged(Exception):
-    """A file in the spool is not what its name says."""
-
-    def __init__(self, inode: int) -> None:
-        super().__init__("not what its name says")
-        self.inode = inode
 
 
 class Request(Protocol):
@@ -251,59 +233,3 @@ def _text(value: str) -> str:
 
 def _number(value: int | None) -> int | None:
     return value if value is not None and abs(value) <= LARGEST_NUMBER else None
-
-
-def reconcile(spool: Spool, arrivals: Arrivals, policy: Policy) -> int:
-    """Writes the rows of instances that lie in the spool and not in the ledger; the number of rows written.
-
-    A name may have survived the power going out and the bytes not: nobody was told Success for it. A file that is not
-    what its name says is set aside and told; what is whole is made durable before its row says that it is there.
-    """
-    found: list[Arrival] = []
-    written = 0
-    for path in arrivals.unrecorded(spool.walk()):
-        try:
-            found.append(_rebuilt(spool, path, policy))
-        except _Damaged as damage:
-            _set_aside(spool, path, damage.inode)
-        except MalformedHeader as error:
-            log.warning("a file in the spool is no instance: %s", error)
-        except FileNotFoundError:
-            continue
-        if len(found) >= REBUILT_AT_ONCE:
-            written += arrivals.record_many(found)
-            found = []
-    return written + arrivals.record_many(found)
-
-
-def _rebuilt(spool: Spool, path: str, policy: Policy) -> Arrival:
-    """The row of a file that lies in the spool; it was received when it was last written to. Raises _Damaged."""
-    place = spool.absolute(path)
-    digest, size, received_at = _read(place)
-    header = read_file_header(place)
-    spool.make_durable(Path(path))
-    return arrival(header, Kept(Path(path), digest, size, duplicate=False), policy, received_at)
-
-
-def _read(place: Path) -> tuple[str, int, datetime]:
-    """(SHA-256 of the dataset, its bytes, when the file was last written to). Raises _Damaged, FileNotFoundError."""
-    found = hashlib.sha256()
-    with place.open("rb") as file:
-        about = os.fstat(file.fileno())
-        try:
-            start = read_file_meta(file.read(META_BYTES))[1]
-        except MalformedHeader as error:
-            raise _Damaged(about.st_ino) from error
-        file.seek(start)
-        while block := file.read(READ_BYTES):
-            found.update(block)
-        size = file.tell() - start
-    name = NAME_PATTERN.fullmatch(place.name)
-    if name is None or not found.hexdigest().startswith(name["digest16"]):
-        raise _Damaged(about.st_ino)
-    return found.hexdigest(), size, datetime.fromtimestamp(about.st_mtime, UTC)
-
-
-def _set_aside(spool: Spool, path: str, inode: int) -> None:
-    if (aside := spool.set_aside(Path(path), inode)) is not None:
-        log.error("%s is not what its name says, as when the power went out before Success: set aside", aside)

@@ -25,6 +25,13 @@ MAY_IMPORT = {
     "dicomnode.results": {"dicomnode.results", "dicomnode.errors", "dicomnode.identity", "inference"},
     "dicomnode.web": {"dicomnode.web", "dicomnode.errors", "storage"},
     "dicomnode.reception": {"dicomnode.reception", "dicomnode.errors", "dicomnode.series", "storage"},
+    "dicomnode.reconciliation": {
+        "dicomnode.reconciliation",
+        "dicomnode.reception",
+        "dicomnode.errors",
+        "dicomnode.series",
+        "storage",
+    },
     "dicomnode.pipeline": {
         "dicomnode.pipeline",
         "dicomnode.reception",

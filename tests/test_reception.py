@@ -10,7 +10,8 @@ from pydicom import dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
 from dicomnode.errors import Refuse
-from dicomnode.reception import Reception, Refused, reconcile
+from dicomnode.reception import Reception, Refused
+from dicomnode.reconciliation import reconcile
 from dicomnode.recorder import Recorder
 from dicomnode.series.header import read_file_meta
 from dicomnode.series.screening import Policy

@@ -10,7 +10,8 @@ import pytest
 
 from dicomnode.intake import Ledger, Opened
 from dicomnode.network.intake import Peer
-from dicomnode.reception import Reception, reconcile
+from dicomnode.reception import Reception
+from dicomnode.reconciliation import reconcile
 from dicomnode.recorder import Recorder
 from dicomnode.series.screening import Policy
 from storage.arrivals import Arrival, Arrivals
