@@ -17,7 +17,6 @@ log = logging.getLogger(__name__)
 
 META_BYTES = 8 << 10
 """More than preamble and file meta information take."""
-READ_BYTES = 1 << 20
 REBUILT_AT_ONCE = 500
 
 
@@ -63,7 +62,6 @@ def _rebuilt(spool: Spool, path: str, policy: Policy) -> Arrival:
 
 def _read(place: Path) -> tuple[str, int, datetime]:
     """(SHA-256 of the dataset, its bytes, when the file was last written to). Raises _Damaged, FileNotFoundError."""
-    found = hashlib.sha256()
     with place.open("rb") as file:
         about = os.fstat(file.fileno())
         try:
@@ -71,8 +69,7 @@ def _read(place: Path) -> tuple[str, int, datetime]:
         except MalformedHeader as error:
             raise _Damaged(about.st_ino) from error
         file.seek(start)
-        while block := file.read(READ_BYTES):
-            found.update(block)
+        found = hashlib.file_digest(file, "sha256")
         size = file.tell() - start
     name = NAME_PATTERN.fullmatch(place.name)
     if name is None or not found.hexdigest().startswith(name["digest16"]):

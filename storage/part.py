@@ -31,7 +31,6 @@ from storage.durable import begin_write_back, locked, sync_file, translated
 if TYPE_CHECKING:
     from storage.spool import Spool
 
-READ_BYTES = 1 << 20
 EARLY_BYTES = 128 << 10
 """Whenever so much has come, the disk begins to write it: less is left to wait for at the end."""
 SHARED_BYTES = 64 << 10
@@ -198,9 +197,7 @@ class Part:
                 if file.seek(0, os.SEEK_END) < self.size:
                     return False
                 file.seek(-self.size, os.SEEK_END)
-                found = hashlib.sha256()
-                while block := file.read(READ_BYTES):
-                    found.update(block)
+                found = hashlib.file_digest(file, "sha256")
         except FileNotFoundError:
             return False
         return found.digest() == self._hash.digest()

@@ -1,5 +1,7 @@
 """What the segmentation networks share: padding to a size that can be halved, channel attention, and first weights."""
 
+from collections.abc import Iterable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -47,6 +49,14 @@ class ChannelAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weights = self.excite(self.squeeze(x.mean(dim=(2, 3))).relu()).sigmoid()
         return x * weights[:, :, None, None]  # type: ignore[no-any-return]
+
+
+def encoded(stages: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """What each stage makes of the one before it, halved by the largest of 2 x 2; the first one sees x itself."""
+    seen: list[Tensor] = []
+    for stage in stages:
+        seen.append(stage(F.max_pool2d(seen[-1], 2) if seen else x))
+    return seen
 
 
 def start_from_scratch(network: nn.Module) -> None:

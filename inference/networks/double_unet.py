@@ -29,6 +29,7 @@ from inference.networks.blocks import (
     ChannelAttention,
     conv3,
     conv_norm_relu,
+    encoded,
     padded,
     plain_convs,
     scaled,
@@ -136,13 +137,10 @@ def _decoder(inputs: int, skips: Sequence[int], outputs: Sequence[int]) -> nn.Mo
 
 def _encoded(encoder: nn.ModuleList, x: Tensor, *, pool_last: bool) -> tuple[list[Tensor], Tensor]:
     """Skips from the coarsest to the finest, and what lies at 1/16."""
-    seen = []
-    for number, stage in enumerate(encoder):
-        x = stage(x if number == 0 else F.max_pool2d(x, 2))
-        seen.append(x)
+    seen = encoded(encoder, x)
     if pool_last:
-        return seen[::-1], F.max_pool2d(x, 2)
-    return seen[-2::-1], x
+        return seen[::-1], F.max_pool2d(seen[-1], 2)
+    return seen[-2::-1], seen[-1]
 
 
 def _decoded(decoder: nn.ModuleList, x: Tensor, skips: Sequence[Sequence[Tensor]]) -> Tensor:

@@ -18,10 +18,9 @@ channels for each of them.
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inference.networks.blocks import ChannelAttention, conv3, padded, plain_convs, scaled, start_from_scratch
+from inference.networks.blocks import ChannelAttention, conv3, encoded, padded, plain_convs, scaled, start_from_scratch
 
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3))
 """(channels, convolutions) of each stage."""
@@ -111,10 +110,8 @@ class MCGUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
-        x, skips = padded(x, self.multiple), list[Tensor]()
-        for number, stage in enumerate(self.encoder):
-            x = stage(x if number == 0 else F.max_pool2d(x, 2))
-            skips.append(x)
+        skips = encoded(self.encoder, padded(x, self.multiple))
+        x = skips[-1]
         dense = self.dropout(self.dense[0](x))
         x = self.dropout(self.dense[1](torch.cat([dense, x], 1)))
         for stage, skip in zip(self.decoder, skips[-2::-1], strict=True):

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inference.networks.blocks import conv_norm_relu, padded, scaled, start_from_scratch
+from inference.networks.blocks import conv_norm_relu, encoded, padded, scaled, start_from_scratch
 
 CHANNELS = (64, 128, 256, 512, 1024)
 
@@ -70,10 +70,8 @@ class R2UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
-        x, skips = padded(x, self.multiple), list[Tensor]()
-        for number, stage in enumerate(self.encoder):
-            x = stage(x if number == 0 else F.max_pool2d(x, 2))
-            skips.append(x)
+        skips = encoded(self.encoder, padded(x, self.multiple))
+        x = skips[-1]
         for up, stage, skip in zip(self.ups, self.decoder, skips[-2::-1], strict=True):
             x = stage(torch.cat([skip, up(F.interpolate(x, scale_factor=2, mode="nearest"))], 1))
         return self.head(x)[..., :rows, :columns]  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ processes and write new shards while training goes on.
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from inference.volume import Hounsfield
 MARGIN = 1.2
 """Shards hold a field this much wider than the network's, so that shifts bring in body and not air."""
 NO_PHASE = -1
+LEAST_SHARE = 1e-6
+"""Less is what rounding leaves."""
 EARLY_MIX_SECONDS = (42.0, 56.0)
 """Where arterial turns into portal venous."""
 LATE_MIX_SECONDS = (100.0, 185.0)
@@ -104,6 +106,12 @@ def write_shard(folder: Path, name: str, batch: Batch) -> Path:
 def read_shard(path: Path, kind: type[Batch] = Batch) -> Batch:
     """One shard, of the kind that was written, mapped into memory."""
     return kind(*(np.load(path / f"{field.name}.npy", mmap_mode="r") for field in fields(kind)))
+
+
+def shares_beside(rest: Path, others: Mapping[Path, float]) -> dict[Path, float]:
+    """Folder -> its share of every batch: `rest` has what the others leave; who has none is left out."""
+    shares = {rest: 1.0 - sum(others.values()), **others}
+    return {folder: share for folder, share in shares.items() if share > LEAST_SHARE}
 
 
 class ShardPool:

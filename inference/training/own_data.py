@@ -65,6 +65,11 @@ def write_own(
     return tuple(kept)
 
 
+def own_share(folder: Path, share: float) -> float:
+    """The share of a batch that comes from `folder` of handed-in series: none without any."""
+    return share if any(folder.glob("[!.]*")) else 0.0
+
+
 def _name(series: Labelled) -> str:
     """A name without the patient's: a hash of the patient and the slices."""
     text = "\n".join((series.patient, str(series.phase), *series.volume.slice_ids))

@@ -20,12 +20,12 @@ from inference.counterfactual.view import View
 from inference.models import Bundle, ModelCard, save_bundle
 from inference.networks.inverter import CounterfactualNetwork, Encoder
 from inference.networks.stylegan2 import Shape
-from inference.training.datasets import ShardPool
+from inference.training.datasets import ShardPool, shares_beside
 from inference.training.generator_data import PairBatch, middle_images, pack_alone, real_pairs
 from inference.training.generator_loop import GeneratorTrainer, Weights
 from inference.training.generator_sheet import write_reconstructions, write_samples
 from inference.training.loop import read_checkpoint, write_state
-from inference.training.own_data import Labelled, write_own
+from inference.training.own_data import Labelled, own_share, write_own
 from inference.training.phantoms import PAIRS, Order, Workers
 
 NAME = "dicomnode-counterfactual"
@@ -200,9 +200,8 @@ def _card(
 
 
 def _shares(work: Path, training: GeneratorTraining, sources: Mapping[Path, float]) -> dict[Path, float]:
-    own = training.own_share if any((work / "own").glob("[!.]*")) else 0.0
-    shares = {work / "phantoms": 1.0 - own - sum(sources.values()), work / "own": own, **sources}
-    return {folder: share for folder, share in shares.items() if share > 0}
+    own = own_share(work / "own", training.own_share)
+    return shares_beside(work / "phantoms", {work / "own": own, **sources})
 
 
 def _spent(trainer: GeneratorTrainer, training: GeneratorTraining) -> float:

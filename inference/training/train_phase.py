@@ -17,10 +17,10 @@ from inference.networks.classifier import PhaseClassifier
 from inference.phases import PHASES, Calibration, SliceAnswers
 from inference.preprocessing import Grid, prepare
 from inference.training.calibration import Truth, calibrate
-from inference.training.datasets import ShardPool
+from inference.training.datasets import ShardPool, shares_beside
 from inference.training.evaluation import EvaluationReport, evaluate
 from inference.training.loop import Schedule, Trainer, read_checkpoint, write_checkpoint
-from inference.training.own_data import Labelled, write_own
+from inference.training.own_data import Labelled, own_share, write_own
 from inference.training.phantoms import OUTLIERS, SLICES, Order, Study, Workers, studies
 
 NAME = "dicomnode-phase"
@@ -192,10 +192,8 @@ def _card(training: Training, trainer: Trainer, calibration: Calibration, metric
 
 
 def _shares(work: Path, training: Training, sources: Mapping[Path, float]) -> dict[Path, float]:
-    own = training.own_share if any((work / "own").glob("[!.]*")) else 0.0
-    phantoms = max(0.0, 1.0 - own - training.outlier_share - sum(sources.values()))
-    shares = {work / "phantoms": phantoms, work / "outliers": training.outlier_share, work / "own": own, **sources}
-    return {folder: share for folder, share in shares.items() if share > 0}
+    own = own_share(work / "own", training.own_share)
+    return shares_beside(work / "phantoms", {work / "outliers": training.outlier_share, work / "own": own, **sources})
 
 
 def _orders(work: Path, training: Training) -> Sequence[Order]:

@@ -16,7 +16,7 @@ from inference.models import NETWORKS, Bundle, ModelCard, save_bundle, stored
 from inference.networks.double_unet import DoubleUNet
 from inference.preprocessing import Grid
 from inference.segment import ORGANS
-from inference.training.datasets import ShardPool
+from inference.training.datasets import ShardPool, shares_beside
 from inference.training.loop import Schedule, read_checkpoint, write_checkpoint
 from inference.training.phantoms import MASKS, Order, Workers
 from inference.training.segmentation_data import MaskBatch
@@ -102,8 +102,7 @@ def train_segmentation(
         trainer.restore(read_checkpoint(checkpoint))
         say(f"Going on from step {trainer.progress.step}")
     order = Order(work / "phantoms", MASKS, training.phantom_shards, training.seed)
-    shares = {order.folder: 1.0 - sum(sources.values()), **sources}
-    pool = ShardPool({folder: share for folder, share in shares.items() if share > 1e-6}, _draws(trainer), MaskBatch)
+    pool = ShardPool(shares_beside(order.folder, sources), _draws(trainer), MaskBatch)
     with Workers([order], training.grid, training.workers):
         say("Waiting for the first training slices")
         pool.wait()
