@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,14 @@ DEVELOPMENT = {
 """Folder of the development set -> true phase; empty where there is none or none that is sure."""
 
 
-def synthetic(bundle: Bundle, patients: int, wide: bool = False, first: int = 9_000) -> EvaluationReport:
+def synthetic(bundle: Bundle, patients: int, wide: bool = False, first: Sequence[int] = (9_000,)) -> EvaluationReport:
     """Series of every phase for phantom patients whose shapes, kernels and noise were held out.
 
-    At the times at which departments scan, or, `wide`, up to the borders of the phases.
+    At the times at which departments scan, or, `wide`, up to the borders of the phases. `patients` in a row from each
+    number in `first` on.
     """
-    studied = studies(patients, seed=first, setting=HELD_OUT, textbook=not wide)
-    made = tqdm(studied, total=patients * len(PHASES), unit="series")
+    batches = (studies(patients, seed=number, setting=HELD_OUT, textbook=not wide) for number in first)
+    made = tqdm(chain.from_iterable(batches), total=len(first) * patients * len(PHASES), unit="series")
     patient_of: dict[str, str] = {}
 
     def named() -> Iterator[tuple[str, Volume, Phase | None]]:
@@ -166,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     held_out = commands.add_parser("synthetic")
     held_out.add_argument("--patients", type=int, default=60)
-    held_out.add_argument("--first", type=int, default=9_000, help="number of the first synthetic patient")
+    held_out.add_argument("--first", type=int, nargs="+", default=[9_000], help="first synthetic patient of each batch")
     held_out.add_argument("--wide", action="store_true", help="times up to the borders of the phases")
     folders = commands.add_parser("real")
     folders.add_argument("root", type=Path)
