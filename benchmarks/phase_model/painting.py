@@ -16,6 +16,7 @@ from inference.phantom.contrast import EarlierBolus, Physiology, attenuation_tab
 from inference.phantom.organs import Organ
 from inference.phases import PHASES, Phase
 from inference.training.datasets import Sample
+from inference.training.generator_data import Pair
 
 BLOOD = (
     Organ.AORTA,
@@ -68,11 +69,12 @@ def painted(donor: Donor, rng: Generator) -> Sample:
     return _at_some_time(donor, i, image, Physiology.random(rng), rng)
 
 
-def painted_pair(donor: Donor, rng: Generator) -> tuple[Sample, Sample]:
-    """The same slice of one random patient at two random times."""
+def painted_pair(donor: Donor, rng: Generator) -> Pair:
+    """The same slice of one random patient at two random times, and its organs."""
     i = _slice_with_organs(donor, rng)
     image, physiology = _blended(donor, i, rng), Physiology.random(rng)
-    return _at_some_time(donor, i, image, physiology, rng), _at_some_time(donor, i, image, physiology, rng)
+    first, other = (_at_some_time(donor, i, image, physiology, rng) for _ in range(2))
+    return Pair(first, other, donor.labels[i])
 
 
 def _at_some_time(donor: Donor, i: int, image: Floats, physiology: Physiology, rng: Generator) -> Sample:

@@ -18,8 +18,8 @@ from inference.volume import Hounsfield
 class View:
     """`size` x `size` pixels of `pixel_mm` mm, one channel: `low` HU is -1, `high` HU is 1, linear and clipped."""
 
-    size: int = 80
-    pixel_mm: float = 5.0
+    size: int = 128
+    pixel_mm: float = 3.125
     low: float = -200.0
     high: float = 400.0
 

@@ -1,10 +1,10 @@
-"""The inverter: a residual encoder image -> latents in W+ and anatomy, and what is known of the latents it leads to.
+"""The inverter: a residual encoder image -> w and anatomy, and what is known of the latents it leads to.
 
 Anatomy, where the generator takes any, is read by a pyramid (Lin 2017, "Feature Pyramid Networks"): fine features that
 know what they are part of.
-One w for all blocks and a little for each of them (Tov 2021, "Designing an Encoder for StyleGAN Image Manipulation")
-stay near the latents that the generator knows. Over all images w has zero mean and unit variance: without that, an
-encoder that begins with nearly the same w for every image teaches the generator to draw the mean image.
+There is one w for all blocks: what one of them knew by itself about contrast would stay behind when w is moved. Over
+all images w has zero mean and unit variance: without that, an encoder that begins with nearly the same w for every
+image teaches the generator to draw the mean image.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,10 @@ Code = tuple[Tensor, Tensor | None]
 """latents[batch, block, latent]; anatomy[batch, channel, row, column] or None."""
 
 
+SHARPNESS = 4.0
+"""Of the shares of tissues: equalised weights, which move slowly, need not grow for one tissue to be certain."""
+
+
 class Pyramid(nn.Module):
     """Features of all sizes -> anatomy[batch, channel, row, column]: each size is refined by the one above it."""
 
@@ -30,6 +34,7 @@ class Pyramid(nn.Module):
         self.across = nn.ModuleList(EqualConv(shape.channels(size), here, 1) for size in self.sizes)
         self.within = nn.ModuleList(EqualConv(here, here, 3) for _ in self.sizes)
         self.last = EqualConv(here, shape.anatomy, 1)
+        self.tissues = shape.tissues
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         """levels[size]: from the image's own size down to the smallest."""
@@ -37,7 +42,11 @@ class Pyramid(nn.Module):
         for across, within, level in zip(self.across, self.within, reversed(levels), strict=False):
             beside = across(level)
             x = activated(within(beside if x is None else (doubled(x) + beside) / GAIN))
-        return self.last(x)  # type: ignore[no-any-return]
+        found: Tensor = self.last(x)
+        if not self.tissues:
+            return found
+        shares = (SHARPNESS * found[:, : self.tissues].float()).softmax(dim=1)
+        return torch.cat([shares, found[:, self.tissues :].float()], dim=1)
 
 
 class Encoder(nn.Module):
@@ -52,8 +61,6 @@ class Encoder(nn.Module):
         self.hidden = EqualLinear(here * shape.base**2, 4 * here)
         self.common = EqualLinear(4 * here, shape.latent)
         self.unit = nn.BatchNorm1d(shape.latent, affine=False)
-        self.apart = EqualLinear(4 * here, shape.latent * shape.blocks)
-        nn.init.zeros_(self.apart.weight)
         self.pyramid = Pyramid(shape) if shape.anatomy else None
 
     def forward(self, image: Tensor) -> Tensor:
@@ -71,8 +78,8 @@ class Encoder(nn.Module):
     def _latents(self, features: Tensor) -> Tensor:
         x = activated(self.last(features))
         x = activated(self.hidden(x.flatten(1)))
-        apart = self.apart(x).view(len(x), self.shape.blocks, self.shape.latent)
-        return self.unit(self.common(x).float())[:, None] + apart.float()  # type: ignore[no-any-return]
+        w: Tensor = self.unit(self.common(x).float())
+        return w[:, None].expand(-1, self.shape.blocks, -1)
 
 
 class CounterfactualNetwork(nn.Module):

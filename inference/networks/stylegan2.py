@@ -4,7 +4,8 @@ Three deviations. For small and few images the input of the synthesis may be an 
 of a constant (`affine_input`), which gives the latent a hold on where things lie. Sizes are any number times a power of
 two, so that 80 or 160 pixels lie exactly on the grid of the network that is explained. And features of one size may be
 given from outside (`anatomy`): where things lie then comes from an image, and the latent says what they look like (as
-the spatial codes of Kim 2021, "StyleMapGAN", and Yao 2022, "Feature-Style Encoder").
+the spatial codes of Kim 2021, "StyleMapGAN", and Yao 2022, "Feature-Style Encoder"; each channel is filled with
+features that are a function of the latent, as regions are in Zhu 2020, "SEAN").
 """
 
 from collections.abc import Mapping
@@ -34,13 +35,13 @@ a hundred times as long."""
 class Shape:
     """Sizes and widths of generator, discriminator and encoder. Raises ValueError when the sizes do not fit."""
 
-    size: int = 80
+    size: int = 128
     """Rows and columns of the image in pixels."""
-    base: int = 5
+    base: int = 4
     """Rows and columns of the smallest layer; `size` is this times a power of two."""
-    latent: int = 128
+    latent: int = 32
     """Length of z and of w."""
-    width: int = 1280
+    width: int = 2048
     """Channels at a layer are width / size, …"""
     most: int = 64
     """… at most so many."""
@@ -49,15 +50,19 @@ class Shape:
     affine_input: bool = True
     """The smallest layer is an affine function of w; False: a learned constant, as published."""
     anatomy: int = 0
-    """Channels of the features that tell where things lie; 0 for none, as published, …"""
-    anatomy_size: int = 40
-    """… and their rows and columns: the size of one of the blocks."""
+    """Channels of the features that tell where things lie; 0 for none, as published."""
+    tissues: int = 0
+    """So many of them are shares of each pixel, which sum to 1: which tissue it is."""
+    anatomy_size: int = 64
+    """Their rows and columns: the size of one of the blocks."""
 
     def __post_init__(self) -> None:
         if self.sizes[-1] != self.size:
             raise ValueError(f"size {self.size} is not {self.base} times a power of two")
         if self.anatomy and self.anatomy_size not in self.sizes:
             raise ValueError(f"no block has the anatomy's size {self.anatomy_size}")
+        if self.tissues > self.anatomy:
+            raise ValueError(f"{self.tissues} tissues do not fit into {self.anatomy} channels of anatomy")
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "Shape":
@@ -108,6 +113,21 @@ class MappingNetwork(nn.Module):
         self.centre.copy_(w.detach().float().mean(dim=0).lerp(self.centre, keep))
 
 
+class Filling(nn.Module):
+    """Anatomy -> features: every channel is filled with a vector that the latent decides on."""
+
+    def __init__(self, given: int, outputs: int, latent: int) -> None:
+        super().__init__()
+        self.vectors = EqualLinear(latent, given * outputs)
+        self.given = given
+
+    def forward(self, anatomy: Tensor, latent: Tensor) -> Tensor:
+        """anatomy[batch, given, row, column], latent[batch, latent] -> [batch, outputs, row, column]."""
+        vectors = self.vectors(latent).view(len(latent), self.given, -1)
+        flat = vectors.transpose(1, 2) @ anatomy.to(vectors.dtype).flatten(2)
+        return flat.unflatten(2, anatomy.shape[2:])  # type: ignore[no-any-return]
+
+
 class Block(nn.Module):
     """Two styled convolutions and the image of this size."""
 
@@ -119,7 +139,7 @@ class Block(nn.Module):
         self.conv2 = StyledConv(here, here, shape.latent, double=False)
         self.image = ToImage(here, shape.latent)
         given = shape.anatomy if size == shape.anatomy_size else 0
-        self.given = EqualConv(given, here, 1, bias=False) if given else None
+        self.given = Filling(given, here, shape.latent) if given else None
         fixed = torch.randn(2, size, size, generator=torch.Generator().manual_seed(size))
         self.register_buffer("fixed_noise", fixed, persistent=False)
 
@@ -131,7 +151,7 @@ class Block(nn.Module):
         if self.conv1 is not None:
             x = self.conv1(x, latent, first)
         if self.given is not None and anatomy is not None:
-            x = x + self.given(anatomy)
+            x = x + self.given(anatomy, latent)
         x = self.conv2(x, latent, second)
         return x, self.image(x, latent)
 

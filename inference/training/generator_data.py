@@ -6,6 +6,7 @@ and painted volumes have it: by them a generator learns to tell what contrast do
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,63 +14,86 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference.counterfactual.view import View
-from inference.preprocessing import Grid, clean, place, resample
+from inference.phantom.tissues import UNKNOWN, tissue_table
+from inference.preprocessing import Grid, Placement, clean, place, resample
 from inference.training.datasets import Batch, Sample, ShardPool, pack, stored_grid
+from inference.training.segmentation_data import most_of
 
 JITTER = 3
 """Pixels by which a slice is moved at most, either way: bodies are never centred alike."""
 
 
 @dataclass(frozen=True)
-class PairBatch(Batch):
-    """Slices, each with the same slice at another time."""
+class Pair:
+    """One slice at two times."""
 
-    other: NDArray[np.int16]
-    """[slice, row, column], where `hounsfield` lies; the same as it where there is no other."""
-
-
-def pack_pairs(pairs: Iterable[tuple[Sample, Sample]], grid: Grid) -> PairBatch:
-    """Slices and their others on the shards' grid; what is true of the first is kept."""
-    made, wide = list(pairs), stored_grid(grid)
-    packed = pack((first for first, _ in made), grid)
-    others = [
-        # Both lie where the first does: another contrast may move the field by a pixel.
-        resample(clean(other.hounsfield), place(clean(first.hounsfield), first.pixel_spacing_mm), wide)
-        for first, other in made
-    ]
-    other = np.rint(np.stack(others)).astype(np.int16)
-    return PairBatch(packed.hounsfield, packed.phase, packed.scope, packed.seconds, other)
-
-
-def pack_alone(samples: Iterable[Sample], grid: Grid) -> PairBatch:
-    """Slices of which there is no other."""
-    return pack_pairs(((sample, sample) for sample in samples), grid)
+    first: Sample
+    other: Sample
+    """The same as `first` where there is no other."""
+    labels: NDArray[np.uint8] | None = None
+    """[row, column] of Organ, of both; None where nobody knows."""
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What a step is to reconstruct; all image[slice, 1, row, column] in -1..1."""
+class PairBatch(Batch):
+    """Slices, each with the same slice at another time, and what each pixel is made of."""
+
+    other: NDArray[np.int16]
+    """[slice, row, column], where `hounsfield` lies; the same as it where there is no other."""
+    tissue: NDArray[np.uint8]
+    """[slice, row, column] of Tissue, UNKNOWN where nobody knows."""
+
+
+def pack_pairs(pairs: Iterable[Pair], grid: Grid) -> PairBatch:
+    """Slices, their others and their tissues on the shards' grid; what is true of the first is kept."""
+    made, wide = list(pairs), stored_grid(grid)
+    packed = pack((pair.first for pair in made), grid)
+    others, tissues = [], []
+    for pair in made:
+        # All lie where the first does: another contrast may move the field by a pixel.
+        where = place(clean(pair.first.hounsfield), pair.first.pixel_spacing_mm)
+        others.append(resample(clean(pair.other.hounsfield), where, wide))
+        tissues.append(_tissues(pair.labels, where, wide))
+    other = np.rint(np.stack(others)).astype(np.int16)
+    return PairBatch(packed.hounsfield, packed.phase, packed.scope, packed.seconds, other, np.stack(tissues))
+
+
+def pack_alone(samples: Iterable[Sample], grid: Grid) -> PairBatch:
+    """Slices of which there is no other, and nobody knows the tissues."""
+    return pack_pairs((Pair(sample, sample) for sample in samples), grid)
+
+
+def _tissues(labels: NDArray[np.uint8] | None, where: Placement, grid: Grid) -> NDArray[np.uint8]:
+    """Of each of the grid's pixels the tissue that fills most of it."""
+    if labels is None:
+        return np.full((grid.size, grid.size), UNKNOWN, np.uint8)
+    # Counted from one, for most_of takes nought for what is none of them; UNKNOWN becomes nought and comes back.
+    return most_of(tissue_table()[labels] + np.uint8(1), where, grid) - np.uint8(1)
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a step learns from."""
 
     real: Tensor
-    """Slices: where things lie."""
-    wanted: Tensor
-    """The same slices or their others: how they are to look."""
-    counts: Tensor
-    """What each pixel counts: where contrast changes much, more."""
+    """image[slice, 1, row, column] in -1..1."""
+    other: Tensor
+    """The same slices at another time, or `real` again."""
+    tissue: Tensor
+    """uint8[slice, row, column] of Tissue or UNKNOWN."""
 
     @classmethod
-    def of(cls, real: Tensor, other: Tensor, same: float, changed: float, random: torch.Generator) -> "Lesson":
-        """`same`: share of the slices that are wanted as they are; `changed`: see Weights."""
-        kept = torch.rand(len(real), generator=random) < same
-        wanted = torch.where(kept.to(real.device)[:, None, None, None], real, other)
-        return cls(real, wanted, 1.0 + changed * (real - other).abs())
+    def alone(cls, real: Tensor) -> "Images":
+        """Slices of which nothing else is known."""
+        return cls(real, real, torch.full((len(real), *real.shape[2:]), UNKNOWN, dtype=torch.uint8))
+
+    def to(self, device: torch.device) -> "Images":
+        """The same on a device."""
+        return Images(self.real.to(device), self.other.to(device), self.tissue.to(device))
 
 
-def real_pairs(pool: ShardPool, view: View, count: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
-    """Two image[slice, 1, row, column] in -1..1, slices and their others: what the pool holds, drawn for this step.
-
-    Raises TypeError for a pool of single slices.
-    """
+def drawn_images(pool: ShardPool, view: View, count: int, seed: int, step: int) -> Images:
+    """What the pool holds, drawn for this step. Raises TypeError for a pool of single slices."""
     random = np.random.default_rng([seed, step])
     pool.random = random
     drawn = pool.draw(count)
@@ -78,15 +102,14 @@ def real_pairs(pool: ShardPool, view: View, count: int, seed: int, step: int) ->
     middle = (drawn.hounsfield.shape[-1] - view.size) // 2
     reach = min(JITTER, middle)
     corners = middle + random.integers(-reach, reach + 1, (count, 2))
-    first, other = (_cut(part, view, corners) for part in (drawn.hounsfield, drawn.other))
-    return first, other
+    first, other, tissue = (_cut(part, view.size, corners) for part in (drawn.hounsfield, drawn.other, drawn.tissue))
+    return Images(view.units(first.float())[:, None], view.units(other.float())[:, None], tissue)
 
 
-def _cut(wide: NDArray[np.int16], view: View, corners: NDArray[np.int64]) -> Tensor:
-    """The view of wide[slice, row, column] from corners[slice, (row, column)] on."""
-    size = view.size
+def _cut(wide: NDArray[Any], size: int, corners: NDArray[np.int64]) -> Tensor:
+    """`size` rows and columns of wide[slice, row, column] from corners[slice, (row, column)] on."""
     cut = [image[r : r + size, c : c + size] for image, (r, c) in zip(wide, corners, strict=True)]
-    return view.units(torch.from_numpy(np.stack(cut).astype(np.float32)))[:, None]
+    return torch.from_numpy(np.stack(cut))
 
 
 def middle_images(pool: ShardPool, view: View, count: int, seed: int) -> Tensor:

@@ -7,8 +7,7 @@ also shows the classifier to the encoder: here nothing of it is used). The publi
 encoder afterwards, `Weights.reconstruction` 0; jointly the generator learns what the images to be explained need, in a
 fraction of the images.
 
-Where the generator takes anatomy, most reconstructions take it from a slice and the latents from the same slice
-at another time, and must look like the latter: so the latents learn to say what contrast does, and nothing else can.
+What images teach generator and encoder besides, see generator_lesson.
 
 What is random in a step is drawn from the seed and the number of the step, so a run that was stopped goes on as if it
 had not been.
@@ -24,10 +23,12 @@ from torch import Tensor, nn
 
 from inference.networks.inverter import Encoder
 from inference.networks.stylegan2 import Discriminator, Generator, Shape
+from inference.networks.stylegan2_blocks import EqualLinear
+from inference.phantom.tissues import Tissue
 from inference.training.adaptive_augmentation import Adaptation, augmented
-from inference.training.generator_data import Lesson
+from inference.training.generator_data import Images
+from inference.training.generator_lesson import EXCHANGED, Lesson, exchange_losses, tissue_losses
 from inference.training.generator_losses import (
-    apartness,
     discriminator_loss,
     energy_distance,
     generator_loss,
@@ -63,12 +64,16 @@ class Weights:
     """How much more a pixel counts in them for each unit (half of the window) by which the other differs there."""
     latent: float = 0.5
     """Of finding the latent that a generated image came from."""
-    apart: float = 0.02
+    tissue: float = 1.0
+    level: float = 2.0
+    exchange: float = 3.0
+    stir: float = 3.0
+    """See generator_lesson; only where the anatomy holds tissues."""
     known: float = 1.0
     """Of random w being distributed as encoded ones are."""
     alone: int = 0
     """First steps in which generator and encoder learn to reconstruct, without a discriminator, …"""
-    alone_rate: float = 8e-3
+    alone_rate: float = 1.5e-2
     """… and fast: with equalised weights the rate of an adversarial game moves each by a mere quarter of a percent."""
     rate: float = 2.5e-3
     average_images: float = 5_000.0
@@ -97,9 +102,10 @@ class GeneratorTrainer:
         self.generator = _laid(Generator(shape), self.device)
         self.discriminator = _laid(Discriminator(shape), self.device)
         self.encoder = _laid(Encoder(shape), self.device)
+        self.reader = _laid(EqualLinear(shape.latent, len(Tissue)), self.device)
         self.mean_generator = copy.deepcopy(self.generator).requires_grad_(False).eval()
         self.mean_encoder = copy.deepcopy(self.encoder).requires_grad_(False).eval()
-        made = [*self.generator.parameters(), *self.encoder.parameters()]
+        made = [part for module in (self.generator, self.encoder, self.reader) for part in module.parameters()]
         self.make = _adam(made, self.weights.rate, self.weights.path_every)
         self.doubt = _adam(self.discriminator.parameters(), self.weights.rate, self.weights.r1_every)
         self.adaptation = Adaptation()
@@ -107,43 +113,50 @@ class GeneratorTrainer:
         self.progress = GeneratorProgress()
         self._signs: list[float] = []
 
-    def step(self, real: Tensor, spent: float = 0.0, other: Tensor | None = None) -> None:
-        """One step of both players on real[batch, 1, row, column] in -1..1; `spent`: share of the run, 0 to 1.
-
-        `other`, of the same shape: the same slices at another time after the injection.
-        """
+    def step(self, images: Images, spent: float = 0.0) -> None:
+        """One step of both players; `spent`: share of the run, 0 to 1."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.progress.step)
-        real = real.to(self.device)
-        lesson = self._lesson(real, real if other is None else other.to(self.device), random)
+        # Without anatomy every slice is wanted as it is: nothing would tell where its other lies.
+        same = self.weights.same if self.shape.anatomy else 1.0
+        lesson = Lesson.of(images.to(self.device), same, self.weights.changed, self.shape.anatomy_size, random)
         self._set_rate(spent)
         if self.progress.step < self.weights.alone:
             self._copy(lesson, random)
         else:
             self._play(lesson, random)
-        self._average(len(real))
+        self._average(len(images.real))
         self.progress.step += 1
-        self.progress.images += len(real)
-
-    def _lesson(self, real: Tensor, other: Tensor, random: torch.Generator) -> Lesson:
-        """Without anatomy every slice is wanted as it is: nothing would tell where its other lies."""
-        same = self.weights.same if self.shape.anatomy else 1.0
-        return Lesson.of(real, other, same, self.weights.changed, random)
+        self.progress.images += len(images.real)
 
     def _copy(self, lesson: Lesson, random: torch.Generator) -> None:
         """Generator and encoder alone: images are reconstructed, random latents follow the encoded ones."""
         with self._half():
             latents, anatomy = self.encoder(lesson.wanted), self.encoder.anatomy(lesson.real)
             made = self.generator.synthesis(latents, random, "random", anatomy)
-        self._descend(self.make, self._likeness(made, lesson.wanted, lesson.counts, latents, random))
+        self._descend(self.make, self._likeness(made, lesson, latents, anatomy, random))
 
     def _likeness(
-        self, made: Tensor, wanted: Tensor, counts: Tensor, latents: Tensor, random: torch.Generator
+        self, made: Tensor, lesson: Lesson, latents: Tensor, anatomy: Tensor | None, random: torch.Generator
     ) -> Tensor:
-        """What the encoder is taught by images that shall look like those they came from."""
-        difference, apart = reconstruction_loss(made, wanted, counts), apartness(latents)
-        known, weights = self._known(latents, random), self.weights
-        self._note(reconstruction=difference, apart=apart, known=known)
-        return weights.reconstruction * difference + weights.apart * apart + weights.known * known
+        """What images teach that shall look like those they came from."""
+        weights = self.weights
+        difference = reconstruction_loss(made, lesson.wanted, lesson.counts)
+        known = self._known(latents, random)
+        self._note(reconstruction=difference, known=known)
+        loss = weights.reconstruction * difference + weights.known * known
+        if anatomy is not None and self.shape.tissues:
+            loss = loss + self._tissues(lesson, latents, anatomy, random)
+        return loss
+
+    def _tissues(self, lesson: Lesson, latents: Tensor, anatomy: Tensor, random: torch.Generator) -> Tensor:
+        """What the tissues teach."""
+        found = dict(tissue_losses(lesson, anatomy[:, : self.shape.tissues], self.reader(latents[:, 0])))
+        count = -(-len(latents) // EXCHANGED)
+        with self._half():
+            other = self.generator.synthesis(latents.roll(1, dims=0)[:count], random, "random", anatomy[:count])
+        found |= exchange_losses(lesson, other)
+        self._note(**found)
+        return sum((getattr(self.weights, name) * loss for name, loss in found.items()), torch.zeros(()))
 
     def _known(self, latents: Tensor, random: torch.Generator) -> Tensor:
         """How far random w are from the encoded ones in distribution; it teaches the mapping network alone."""
@@ -155,7 +168,7 @@ class GeneratorTrainer:
         with self._half():
             latents, anatomy, made = self._made(lesson, random)
         self._doubt(lesson.real, made.detach(), random)
-        self._make(lesson, latents, made, random)
+        self._make(lesson, latents, anatomy, made, random)
         if self.progress.step % self.weights.path_every == 0:
             count = max(len(made) // 2, 1)
             self._straighten(count, random, None if anatomy is None else anatomy[:count].detach().float())
@@ -211,7 +224,9 @@ class GeneratorTrainer:
         self._descend(self.doubt, loss)
         self._adapt(known.detach(), len(real))
 
-    def _make(self, lesson: Lesson, latents: Tensor, made: Tensor, random: torch.Generator) -> None:
+    def _make(
+        self, lesson: Lesson, latents: Tensor, anatomy: Tensor | None, made: Tensor, random: torch.Generator
+    ) -> None:
         """The step of generator and encoder."""
         self.discriminator.requires_grad_(False)
         encoded = len(made) // 2 if self.weights.reconstruction > 0 else 0
@@ -224,8 +239,8 @@ class GeneratorTrainer:
         self._note(generator=loss, latent=inverse)
         loss = loss + self.weights.latent * inverse
         if encoded:
-            wanted, counts = lesson.wanted[:encoded], lesson.counts[:encoded]
-            loss = loss + self._likeness(made[drawn:], wanted, counts, latents[drawn:], random)
+            places = None if anatomy is None else anatomy[drawn:]
+            loss = loss + self._likeness(made[drawn:], lesson.first(encoded), latents[drawn:], places, random)
         self._descend(self.make, loss)
 
     def _straighten(self, count: int, random: torch.Generator, anatomy: Tensor | None) -> None:
@@ -281,7 +296,7 @@ class GeneratorTrainer:
             self.progress.losses[name] = 0.98 * self.progress.losses.get(name, value) + 0.02 * value
 
 
-_PARTS = ("generator", "discriminator", "encoder", "mean_generator", "mean_encoder", "make", "doubt")
+_PARTS = ("generator", "discriminator", "encoder", "reader", "mean_generator", "mean_encoder", "make", "doubt")
 
 
 def average_keep(count: int, images: int, weights: Weights) -> float:

@@ -12,6 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+RAREST = 2e-3
+"""Share of the pixels below which a tissue counts no more than others as rare."""
+LEAST_PIXELS = 4
+"""Of a tissue, to know its level."""
+
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Of logits real[batch] and fake[batch]."""
@@ -57,9 +62,42 @@ def reconstruction_loss(made: Tensor, image: Tensor, weight: Tensor | None = Non
     return loss + rows + columns
 
 
-def apartness(latents: Tensor) -> Tensor:
-    """How far the blocks' latents[batch, block, latent] lie from their common mean (Tov 2021): a mean square."""
-    return (latents - latents.mean(dim=1, keepdim=True)).square().mean()
+def tissue_loss(shares: Tensor, truth: Tensor) -> Tensor:
+    """Cross entropy of shares and truth, both [batch, tissue, row, column]; what is unknown has no truth.
+
+    What is rare counts more, or vessels, a hundredth of a slice, would be learned last.
+    """
+    rarity = (truth.mean(dim=(0, 2, 3)) + RAREST).rsqrt()
+    counts = truth * rarity[:, None, None]
+    loss: Tensor = -(counts * (shares.float() + 1e-5).log()).sum() / counts.sum().clamp(min=1e-6)
+    return loss
+
+
+def shares_of(tissue: Tensor, count: int, size: int) -> Tensor:
+    """tissue[batch, row, column] -> its shares[batch, tissue, size, size]; nothing where it is UNKNOWN."""
+    each = tissue[:, None] == torch.arange(count, device=tissue.device, dtype=tissue.dtype)[None, :, None, None]
+    return F.adaptive_avg_pool2d(each.float(), (size, size))
+
+
+def levels(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of image[batch, 1, row, column] in each tissue of truth[batch, tissue, row, column], and where there is any.
+
+    Both [batch, tissue]. The truth may be coarser than the image.
+    """
+    coarse = F.adaptive_avg_pool2d(image, (truth.shape[2], truth.shape[3])).flatten(1)
+    pixels = truth.sum(dim=(2, 3))
+    mean = (truth.flatten(2) @ coarse[:, :, None])[:, :, 0] / pixels.clamp(min=1e-3)
+    return mean, (pixels >= LEAST_PIXELS).float()
+
+
+def level_loss(found: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
+    """Mean absolute difference of found[batch, tissue] and wanted[batch, tissue], where known[batch, tissue] is 1."""
+    return ((found - wanted).abs() * known).sum() / known.sum().clamp(min=1.0)
+
+
+def stirring(made: Tensor, image: Tensor, still: Tensor) -> Tensor:
+    """Mean absolute difference of two images[batch, 1, row, column] where still[batch, 1, row, column] is 1."""
+    return ((made - image).abs() * still).sum() / still.sum().clamp(min=1.0)
 
 
 def energy_distance(some: Tensor, others: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 from inference.phases import PHASES, Phase
 from inference.preprocessing import Grid
 from inference.training.datasets import NO_PHASE, Batch, Sample, pack, phase_share, write_shard
-from inference.training.generator_data import pack_pairs
+from inference.training.generator_data import Pair, pack_pairs
 from inference.training.segmentation_data import pack_masks
 from inference.volume import Volume
 
@@ -159,7 +159,8 @@ def _packed(order: Order, number: int, grid: Grid) -> Batch:
     if order.kind == MASKS:
         return pack_masks(random_slices(*what), grid)
     if order.kind == PAIRS:
-        return pack_pairs(((sample_of(one), sample_of(other)) for one, other in random_pairs(*what)), grid)
+        both = random_pairs(*what)
+        return pack_pairs((Pair(sample_of(one), sample_of(other), one.labels) for one, other in both), grid)
     return pack(_samples(order, number), grid)
 
 

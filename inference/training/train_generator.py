@@ -20,8 +20,9 @@ from inference.counterfactual.view import View
 from inference.models import Bundle, ModelCard, save_bundle
 from inference.networks.inverter import CounterfactualNetwork, Encoder
 from inference.networks.stylegan2 import Shape
+from inference.phantom.tissues import Tissue
 from inference.training.datasets import ShardPool, shares_beside
-from inference.training.generator_data import PairBatch, middle_images, pack_alone, real_pairs
+from inference.training.generator_data import PairBatch, drawn_images, middle_images, pack_alone
 from inference.training.generator_loop import GeneratorTrainer, Weights
 from inference.training.generator_sheet import write_reconstructions, write_samples
 from inference.training.loop import read_checkpoint, write_state
@@ -46,9 +47,9 @@ class GeneratorTraining:
     """How a generator is trained."""
 
     hours: float = 1.0
-    batch: int = 16
+    batch: int = 8
     view: View = field(default_factory=View)
-    shape: Shape = field(default_factory=lambda: Shape(most=96, anatomy=16))
+    shape: Shape = field(default_factory=lambda: Shape(most=96, anatomy=32, tissues=len(Tissue)))
     weights: Weights = field(default_factory=lambda: Weights(alone=1200))
     fitting: Fitting = field(default_factory=Fitting)
     seed: int = 0
@@ -71,7 +72,9 @@ class GeneratorTraining:
         """What a device can do: on a GPU the explained model's own pixels, wider layers and larger batches."""
         if device == "cpu":
             return cls(**values)
-        large = Shape(size=160, latent=256, width=5120, most=256, anatomy=16)
+        large = Shape(
+            size=160, base=5, latent=64, width=5120, most=256, anatomy=48, tissues=len(Tissue), anatomy_size=80
+        )
         return cls(**{"view": View(size=160, pixel_mm=2.5), "shape": large, "batch": 32, **values})
 
 
@@ -119,8 +122,8 @@ def learn(
         bar.update(round(trainer.progress.seconds))
         while (spent := _spent(trainer, training)) < 1.0:
             start = time.monotonic()
-            images, others = real_pairs(pool, training.view, training.batch, training.seed, trainer.progress.step)
-            trainer.step(images, spent, others)
+            images = drawn_images(pool, training.view, training.batch, training.seed, trainer.progress.step)
+            trainer.step(images, spent)
             trainer.progress.seconds += time.monotonic() - start
             bar.update(round(trainer.progress.seconds) - bar.n)
             if due("log", 60.0):

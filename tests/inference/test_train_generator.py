@@ -13,10 +13,12 @@ from inference.counterfactual.view import View
 from inference.models import Bundle, ModelCard, load_bundle
 from inference.networks.classifier import PhaseClassifier
 from inference.networks.stylegan2 import Shape
+from inference.phantom.organs import Organ
+from inference.phantom.tissues import UNKNOWN, Tissue
 from inference.phases import PHASES
 from inference.preprocessing import Grid
 from inference.training.datasets import Sample, ShardPool, pack, write_shard
-from inference.training.generator_data import PairBatch, middle_images, pack_alone, pack_pairs, real_pairs
+from inference.training.generator_data import Pair, PairBatch, drawn_images, middle_images, pack_alone, pack_pairs
 from inference.training.generator_loop import Weights
 from inference.training.generator_sheet import tiled
 from inference.training.own_data import Labelled
@@ -27,7 +29,9 @@ VIEW = View(size=16, pixel_mm=25.0)
 TRAINING = GeneratorTraining(
     batch=4,
     view=VIEW,
-    shape=Shape(size=16, base=4, latent=6, width=64, most=8, mapping=1, anatomy=2, anatomy_size=8),
+    shape=Shape(
+        size=16, base=4, latent=6, width=64, most=8, mapping=1, anatomy=22, tissues=len(Tissue), anatomy_size=8
+    ),
     weights=Weights(alone=1),
     fitting=Fitting(samples=16, images=12),
     workers=0,
@@ -44,8 +48,9 @@ def explained() -> Bundle:
 
 
 def shards(folder: Path, count: int = 12) -> Path:
-    """Discs of different grey, each with another that is brighter."""
-    pairs = [(disc(20.0 * i), disc(20.0 * i + 100.0)) for i in range(count)]
+    """Discs of different grey, each with another that is brighter; the disc is liver and the rest nobody knows."""
+    labels = (disc(0.0).hounsfield > -500).astype(np.uint8) * np.uint8(Organ.LIVER)
+    pairs = [Pair(disc(20.0 * i), disc(20.0 * i + 100.0), labels) for i in range(count)]
     write_shard(folder / "phantoms", "one", pack_pairs(pairs, VIEW.grid))
     return folder
 
@@ -66,10 +71,11 @@ def test_a_generator_is_trained_stopped_and_finished(tmp_path: Path) -> None:
     card = train_generator(tmp_path / "out", work, explained(), more, progress=False)
     assert (card.options["steps"], card.options["images"]) == (5, 20)
     rows = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
-    assert {"step", "generator", "discriminator", "reconstruction", "augmentation"} <= set(rows[-1])
+    taught = {"reconstruction", "tissue", "level", "exchange", "stir"}
+    assert {"step", "generator", "discriminator", "augmentation"} | taught <= set(rows[-1])
     assert {path.name for path in (work / "sheets").iterdir()} >= {"000005-samples.png", "000005-again.png"}
     found = CounterfactualModel.of(load_bundle(tmp_path / "out"), explained())
-    assert found.images(torch.zeros(1, 3, 6), torch.zeros(1, 2, 8, 8)).shape == (1, 16, 16)
+    assert found.images(torch.zeros(1, 3, 6), torch.zeros(1, 22, 8, 8)).shape == (1, 16, 16)
     assert card.data.startswith("Synthetic CT")
 
 
@@ -95,10 +101,10 @@ def test_a_batch_is_a_function_of_seed_and_step(tmp_path: Path) -> None:
     """Whatever was drawn before; another step is another batch, moved by a few pixels at most."""
     pool = ShardPool({shards(tmp_path) / "phantoms": 1.0}, seed=0, kind=PairBatch)
     pool.look()
-    first = torch.stack(real_pairs(pool, VIEW, 4, seed=3, step=7))
-    real_pairs(pool, VIEW, 4, seed=3, step=8)
-    assert torch.equal(first, torch.stack(real_pairs(pool, VIEW, 4, seed=3, step=7)))
-    assert not torch.equal(first, torch.stack(real_pairs(pool, VIEW, 4, seed=3, step=9)))
+    first = drawn(pool, 7)
+    drawn(pool, 8)
+    assert torch.equal(first, drawn(pool, 7))
+    assert not torch.equal(first, drawn(pool, 9))
     middle = middle_images(pool, VIEW, 8, seed=1)
     assert middle.shape == (8, 1, 16, 16)
     columns = (middle > 0).float().mean(dim=(0, 1, 2))
@@ -106,15 +112,29 @@ def test_a_batch_is_a_function_of_seed_and_step(tmp_path: Path) -> None:
     assert centre == pytest.approx(7.5, abs=1.5)
 
 
+def drawn(pool: ShardPool, step: int) -> torch.Tensor:
+    """Slices and their others, in one."""
+    images = drawn_images(pool, VIEW, 4, seed=3, step=step)
+    return torch.stack([images.real, images.other])
+
+
 def test_both_of_a_pair_are_cut_alike(tmp_path: Path) -> None:
-    """Where one is body the other is, and brighter by what it was painted with; alone a slice is its own other."""
+    """Where one is body the other is, brighter by what it was painted with, and so are its tissues.
+
+    Alone a slice is its own other, and nobody knows what it is made of.
+    """
     pool = ShardPool({shards(tmp_path) / "phantoms": 1.0}, seed=0, kind=PairBatch)
     pool.look()
-    first, other = real_pairs(pool, VIEW, 6, seed=0, step=0)
-    brighter = (VIEW.hounsfield(other) - VIEW.hounsfield(first))[first > -0.4]
+    images = drawn_images(pool, VIEW, 6, seed=0, step=0)
+    brighter = (VIEW.hounsfield(images.other) - VIEW.hounsfield(images.real))[images.real > -0.4]
     assert float(brighter.median()) == pytest.approx(100.0, abs=2.0)
+    assert set(images.tissue.unique().tolist()) == {int(Tissue.LIVER), UNKNOWN}
+    within = images.real[:, 0] > -0.4
+    assert float((images.tissue == Tissue.LIVER)[within].float().mean()) > 0.95
+    assert float((images.tissue == UNKNOWN)[images.real[:, 0] <= -0.99].float().mean()) > 0.9
     alone = pack_alone([disc(0.0), disc(50.0)], VIEW.grid)
     assert np.array_equal(alone.other, alone.hounsfield)
+    assert np.all(alone.tissue == UNKNOWN)
 
 
 def test_single_slices_are_no_pairs(tmp_path: Path) -> None:
@@ -123,7 +143,7 @@ def test_single_slices_are_no_pairs(tmp_path: Path) -> None:
     pool = ShardPool({tmp_path / "phantoms": 1.0}, seed=0)
     pool.look()
     with pytest.raises(TypeError, match="pairs"):
-        real_pairs(pool, VIEW, 1, seed=0, step=0)
+        drawn_images(pool, VIEW, 1, seed=0, step=0)
 
 
 @pytest.mark.parametrize(("count", "shape"), [(8, (34, 68)), (5, (34, 68)), (4, (17, 68))])
@@ -135,9 +155,9 @@ def test_a_sheet_has_all_images_in_rows(count: int, shape: tuple[int, int]) -> N
 
 
 def test_a_gpu_is_given_the_explained_models_own_pixels() -> None:
-    """The same field at twice the resolution, and what is asked for besides."""
+    """The same field at a higher resolution, and what is asked for besides."""
     small, large = (GeneratorTraining.fitting_to(device, hours=3.0) for device in ("cpu", "cuda"))
-    assert (small.view.size, large.view.size) == (80, 160)
+    assert (small.view.size, large.view.size) == (128, 160)
     assert small.view.size * small.view.pixel_mm == large.view.size * large.view.pixel_mm == 400.0
     assert all(training.shape.size == training.view.size for training in (small, large))
     assert small.hours == large.hours == 3.0

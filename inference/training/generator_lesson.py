@@ -1,0 +1,71 @@
+"""What generator and encoder are taught by images: to look like them, and to tell contrast from where things lie.
+
+Where the generator takes anatomy, most reconstructions take it from a slice and the latents from the same slice at
+another time, and must look like the latter: so the latents learn to say what contrast does, and nothing else can. Where
+the tissues of a slice are known as well, as they are of phantoms and of painted volumes,
+
+    tissue     the anatomy is taught which tissue is where
+    level      a linear readout finds each tissue's mean attenuation in w, so that what contrast does lies in it openly
+    exchange   with another patient's latents the tissues take that patient's levels, …
+    stir       … and what contrast does not reach stays as it is
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from inference.phantom.tissues import STILL, Tissue
+from inference.training.generator_data import Images
+from inference.training.generator_losses import level_loss, levels, shares_of, stirring, tissue_loss
+
+SMOOTHED = 5
+"""Pixels over which the difference of two times is averaged: what is noise and no contrast should not count."""
+EXCHANGED = 4
+"""Of so many slices one is tried with another patient's latents."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a step is to reconstruct; images are [slice, 1, row, column] in -1..1."""
+
+    real: Tensor
+    """Slices: where things lie."""
+    wanted: Tensor
+    """The same slices or their others: how they are to look."""
+    counts: Tensor
+    """What each pixel counts: where contrast changes much, more."""
+    truth: Tensor
+    """Shares of tissues[slice, tissue, row, column], on the anatomy's pixels."""
+
+    @classmethod
+    def of(cls, images: Images, same: float, changed: float, size: int, random: torch.Generator) -> "Lesson":
+        """`same`: share of the slices that are wanted as they are; `changed`: see Weights; `size`: of the truth."""
+        kept = torch.rand(len(images.real), generator=random) < same
+        wanted = torch.where(kept.to(images.real.device)[:, None, None, None], images.real, images.other)
+        change = F.avg_pool2d(images.real - images.other, SMOOTHED, stride=1, padding=SMOOTHED // 2).abs()
+        return cls(images.real, wanted, 1.0 + changed * change, shares_of(images.tissue, len(Tissue), size))
+
+    def first(self, count: int) -> "Lesson":
+        """The first slices of it."""
+        return Lesson(self.real[:count], self.wanted[:count], self.counts[:count], self.truth[:count])
+
+
+def tissue_losses(lesson: Lesson, shares: Tensor, read: Tensor) -> Mapping[str, Tensor]:
+    """Of the anatomy's shares[slice, tissue, row, column] and of the levels that were read from w[slice, tissue]."""
+    wanted, known = levels(lesson.wanted, lesson.truth)
+    return {"tissue": tissue_loss(shares, lesson.truth), "level": level_loss(read, wanted, known)}
+
+
+def exchange_losses(lesson: Lesson, made: Tensor) -> Mapping[str, Tensor]:
+    """Of made[slice, 1, row, column]: the lesson's first slices with the latents of the slice before each of them."""
+    count = len(made)
+    wanted, known = (of.roll(1, dims=0)[:count] for of in levels(lesson.wanted, lesson.truth))
+    found, there = levels(made, lesson.truth[:count])
+    still = lesson.truth[:count, list(STILL)].sum(dim=1, keepdim=True)
+    return {
+        "exchange": level_loss(found, wanted, known * there),
+        "stir": stirring(made, lesson.real[:count], F.interpolate(still, size=made.shape[2:])),
+    }
