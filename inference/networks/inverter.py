@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from inference.networks.stylegan2 import Generator, Shape, Trunk
 from inference.networks.stylegan2_blocks import GAIN, EqualConv, EqualLinear, activated, doubled
@@ -22,6 +23,14 @@ Code = tuple[Tensor, Tensor | None]
 
 SHARPNESS = 4.0
 """Of the shares of tissues: equalised weights, which move slowly, need not grow for one tissue to be certain."""
+
+
+MOST_WIDER, MOST_BESIDE = 2.0, 1.0
+"""How far a batch may be wider than usual, as a factor, and lie beside it, in standard deviations."""
+ENOUGH_PIXELS = 2.0
+"""Of a tissue, for half of its mean to count."""
+ATTENUATION_GAIN = 4.0
+"""Means differ by a quarter of the window's half from one time to the next."""
 
 
 class Pyramid(nn.Module):
@@ -49,37 +58,83 @@ class Pyramid(nn.Module):
         return torch.cat([shares, found[:, self.tissues :].float()], dim=1)
 
 
+class Unit(nn.BatchNorm1d):
+    """Zero mean and unit variance over all that was seen of late (Ioffe 2017, "Batch Renormalization").
+
+    Over the batch at hand alone, eight images move by a third of a deviation by chance, and latents that jump so far
+    cannot say a level in HU. The gradient is that of a batch: no drift of all latents is ever asked for.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, affine=False, momentum=0.05)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        super().forward(x.detach())
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        usual = torch.sqrt(self.running_var + self.eps)
+        mean, spread = x.mean(dim=0), torch.sqrt(x.var(dim=0, unbiased=False) + self.eps)
+        wider = (spread / usual).clamp(1.0 / MOST_WIDER, MOST_WIDER).detach()
+        beside = ((mean - self.running_mean) / usual).clamp(-MOST_BESIDE, MOST_BESIDE).detach()
+        return (x - mean) / spread * wider + beside
+
+
 class Encoder(nn.Module):
-    """image[batch, 1, row, column] -> latents[batch, block, latent], and anatomy where the generator takes any."""
+    """image[batch, 1, row, column] -> latents[batch, block, latent], and anatomy where the generator takes any.
+
+    Where the anatomy holds tissues, w is a code of nothing but each tissue's mean attenuation: what the trunk sees
+    besides goes with the place, and would drown what contrast does.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
         here = shape.channels(shape.base)
         self.trunk = Trunk(shape)
-        self.last = EqualConv(here, here, 3)
-        self.hidden = EqualLinear(here * shape.base**2, 4 * here)
-        self.common = EqualLinear(4 * here, shape.latent)
-        self.unit = nn.BatchNorm1d(shape.latent, affine=False)
         self.pyramid = Pyramid(shape) if shape.anatomy else None
+        self.last = None if shape.tissues else EqualConv(here, here, 3)
+        self.hidden = EqualLinear(2 * shape.tissues or here * shape.base**2, 4 * here)
+        self.common = EqualLinear(4 * here, shape.latent)
+        self.unit = Unit(shape.latent)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self._latents(self.trunk(image))
+        return self.code(image)[0]
 
     def code(self, image: Tensor) -> Code:
         """Both of one image."""
+        features, anatomy = self.look(image)
+        return self.latents(image, features, anatomy), anatomy
+
+    def look(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The trunk's last features, and anatomy."""
         levels = self.trunk.levels(image)
-        return self._latents(levels[-1]), None if self.pyramid is None else self.pyramid(levels)
+        return levels[-1], None if self.pyramid is None else self.pyramid(levels)
+
+    def latents(self, image: Tensor, features: Tensor, anatomy: Tensor | None) -> Tensor:
+        """The latents of what `look` saw, or of the same with a better anatomy."""
+        if self.last is not None:
+            seen = activated(self.last(features)).flatten(1)
+        else:
+            assert anatomy is not None
+            seen = attenuation(image, anatomy[:, : self.shape.tissues].detach())
+        w: Tensor = self.unit(self.common(activated(self.hidden(seen))).float())
+        return w[:, None].expand(-1, self.shape.blocks, -1)
 
     def anatomy(self, image: Tensor) -> Tensor | None:
         """Where things lie."""
         return None if self.pyramid is None else self.pyramid(self.trunk.levels(image))
 
-    def _latents(self, features: Tensor) -> Tensor:
-        x = activated(self.last(features))
-        x = activated(self.hidden(x.flatten(1)))
-        w: Tensor = self.unit(self.common(x).float())
-        return w[:, None].expand(-1, self.shape.blocks, -1)
+
+def attenuation(image: Tensor, shares: Tensor) -> Tensor:
+    """[batch, 2 tissue]: mean of image[batch, 1, row, column] within each of shares[batch, tissue, row, column], and
+    how much there is of it: 0 to 1; a tissue that is not there has the mean 0.
+    """
+    coarse = F.adaptive_avg_pool2d(image, (shares.shape[2], shares.shape[3])).float().flatten(1)
+    pixels = shares.sum(dim=(2, 3))
+    total = (shares.flatten(2) @ coarse[:, :, None])[:, :, 0]
+    return torch.cat([ATTENUATION_GAIN * total / (pixels + ENOUGH_PIXELS), pixels / (pixels + ENOUGH_PIXELS)], dim=1)
 
 
 class CounterfactualNetwork(nn.Module):

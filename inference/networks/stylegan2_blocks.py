@@ -1,7 +1,8 @@
 """Parts of StyleGAN2 (Karras 2020, "Analyzing and Improving the Image Quality of StyleGAN").
 
 All weights are drawn from N(0, 1) and scaled as they are used (equalised learning rate, Karras 2018), so that one
-learning rate suits every layer. Leaky ReLUs are followed by sqrt(2), which keeps unit variance.
+learning rate suits every layer. Leaky ReLUs are followed by sqrt(2), which keeps unit variance; where it is cheaper the
+layer before takes the factor, for a leaky ReLU passes it on.
 """
 
 import math
@@ -43,11 +44,13 @@ class EqualConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.gain, self.kernel, self.halve = 1.0 / math.sqrt(inputs * kernel**2), kernel, halve
 
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight * self.gain
+    def forward(self, x: Tensor, times: float = 1.0) -> Tensor:
+        """`times`: a factor for the whole output."""
+        weight = self.weight * (self.gain * times)
+        bias = None if self.bias is None else self.bias * times
         if self.halve:
-            return F.conv2d(blurred(x, self.kernel), weight, self.bias, stride=2)
-        return F.conv2d(x, weight, self.bias, padding=self.kernel // 2)
+            return F.conv2d(blurred(x, self.kernel), weight, bias, stride=2)
+        return F.conv2d(x, weight, bias, padding=self.kernel // 2)
 
 
 class ModulatedConv(nn.Module):
@@ -63,14 +66,18 @@ class ModulatedConv(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.gain, self.padding, self.demodulate = 1.0 / math.sqrt(inputs * kernel**2), kernel // 2, demodulate
 
-    def forward(self, x: Tensor, latent: Tensor) -> Tensor:
-        """x[batch, inputs, row, column], latent[batch, latent] -> [batch, outputs, row, column]."""
+    def forward(self, x: Tensor, latent: Tensor, double: bool = False, times: float = 1.0) -> Tensor:
+        """x[batch, inputs, row, column], latent[batch, latent] -> [batch, outputs, row, column].
+
+        `double`: twice as many rows and columns; `times`: a factor for a demodulated output.
+        """
         style, weight = self.style(latent), self.weight * self.gain
-        found = F.conv2d(x * style[:, :, None, None], weight, padding=self.padding)
+        styled = x * style[:, :, None, None]
+        found = F.conv2d(doubled(styled) if double else styled, weight, padding=self.padding)
         if not self.demodulate:
             return found
         power = (style.float() ** 2) @ (weight.float() ** 2).sum(dim=(2, 3)).T
-        return found * torch.rsqrt(power + _SMALLEST)[:, :, None, None].to(found.dtype)
+        return found * (times * torch.rsqrt(power + _SMALLEST))[:, :, None, None].to(found.dtype)
 
 
 class StyledConv(nn.Module):
@@ -85,10 +92,10 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, latent: Tensor, noise: Tensor | None) -> Tensor:
         """`noise`[batch or 1, 1, row, column] of the output's size; None: none is added."""
-        found = self.conv(doubled(x) if self.twice else x, latent)
+        found = self.conv(x, latent, self.twice, GAIN)
         if noise is not None:
-            found = found + noise.to(found.dtype) * self.noise_strength
-        return activated(found + self.bias[:, None, None])
+            found = found + noise.to(found.dtype) * (self.noise_strength * GAIN)
+        return F.leaky_relu(found + self.bias[:, None, None] * GAIN, SLOPE)
 
 
 class ToImage(nn.Module):
@@ -114,8 +121,9 @@ class HalvingResidual(nn.Module):
         self.shortcut = EqualConv(inputs, outputs, 1, halve=True, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = activated(self.conv2(activated(self.conv1(x))))
-        return (inner + self.shortcut(x)) / GAIN  # type: ignore[no-any-return]
+        # (GAIN leaky(inner) + shortcut) / GAIN
+        inner = F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x, GAIN), SLOPE)), SLOPE)
+        return inner + self.shortcut(x, 1.0 / GAIN)  # type: ignore[no-any-return]
 
 
 def doubled(x: Tensor) -> Tensor:

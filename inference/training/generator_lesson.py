@@ -4,14 +4,15 @@ Where the generator takes anatomy, most reconstructions take it from a slice and
 another time, and must look like the latter: so the latents learn to say what contrast does, and nothing else can. Where
 the tissues of a slice are known as well, as they are of phantoms and of painted volumes,
 
-    tissue     the anatomy is taught which tissue is where
+    tissue     the anatomy is taught which tissue is where; half of the slices are told, so that what fills a tissue
+               and what is read from it need not wait until small vessels are found
     level      a linear readout finds each tissue's mean attenuation in w, so that what contrast does lies in it openly
     exchange   with another patient's latents the tissues take that patient's levels, …
     stir       … and what contrast does not reach stays as it is
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ from inference.training.generator_losses import level_loss, levels, shares_of, s
 
 SMOOTHED = 5
 """Pixels over which the difference of two times is averaged: what is noise and no contrast should not count."""
+TOLD = 0.5
+"""Share of the slices whose tissues are told."""
 EXCHANGED = 4
 """Of so many slices one is tried with another patient's latents."""
 
@@ -39,6 +42,8 @@ class Lesson:
     """What each pixel counts: where contrast changes much, more."""
     truth: Tensor
     """Shares of tissues[slice, tissue, row, column], on the anatomy's pixels."""
+    told: Tensor
+    """[slice, 1, 1, 1]: 1 where the anatomy is told the truth, else 0."""
 
     @classmethod
     def of(cls, images: Images, same: float, changed: float, size: int, random: torch.Generator) -> "Lesson":
@@ -46,17 +51,25 @@ class Lesson:
         kept = torch.rand(len(images.real), generator=random) < same
         wanted = torch.where(kept.to(images.real.device)[:, None, None, None], images.real, images.other)
         change = F.avg_pool2d(images.real - images.other, SMOOTHED, stride=1, padding=SMOOTHED // 2).abs()
-        return cls(images.real, wanted, 1.0 + changed * change, shares_of(images.tissue, len(Tissue), size))
+        told = (torch.rand(len(images.real), generator=random) < TOLD).to(images.real)[:, None, None, None]
+        return cls(images.real, wanted, 1.0 + changed * change, shares_of(images.tissue, len(Tissue), size), told)
 
     def first(self, count: int) -> "Lesson":
         """The first slices of it."""
-        return Lesson(self.real[:count], self.wanted[:count], self.counts[:count], self.truth[:count])
+        return Lesson(*(getattr(self, part.name)[:count] for part in fields(self)))
+
+    def taught(self, anatomy: Tensor) -> Tensor:
+        """anatomy[slice, channel, row, column] with the true tissues where they are told and known."""
+        known = self.told * self.truth.sum(dim=1, keepdim=True)
+        shares = anatomy[:, : len(Tissue)] * (1.0 - known) + self.told * self.truth
+        return torch.cat([shares, anatomy[:, len(Tissue) :]], dim=1)
 
 
-def tissue_losses(lesson: Lesson, shares: Tensor, read: Tensor) -> Mapping[str, Tensor]:
-    """Of the anatomy's shares[slice, tissue, row, column] and of the levels that were read from w[slice, tissue]."""
+def tissue_losses(lesson: Lesson, shares: Sequence[Tensor], read: Tensor) -> Mapping[str, Tensor]:
+    """Of shares[slice, tissue, row, column] of the slices at any times, and of levels read from w[slice, tissue]."""
     wanted, known = levels(lesson.wanted, lesson.truth)
-    return {"tissue": tissue_loss(shares, lesson.truth), "level": level_loss(read, wanted, known)}
+    tissue = torch.stack([tissue_loss(one, lesson.truth) for one in shares]).mean()
+    return {"tissue": tissue, "level": level_loss(read, wanted, known)}
 
 
 def exchange_losses(lesson: Lesson, made: Tensor) -> Mapping[str, Tensor]:

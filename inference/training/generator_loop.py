@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from inference.networks.inverter import Encoder
+from inference.networks.inverter import Code, Encoder
 from inference.networks.stylegan2 import Discriminator, Generator, Shape
 from inference.networks.stylegan2_blocks import EqualLinear
 from inference.phantom.tissues import Tissue
@@ -64,7 +64,7 @@ class Weights:
     """How much more a pixel counts in them for each unit (half of the window) by which the other differs there."""
     latent: float = 0.5
     """Of finding the latent that a generated image came from."""
-    tissue: float = 1.0
+    tissue: float = 2.0
     level: float = 2.0
     exchange: float = 3.0
     stir: float = 3.0
@@ -73,7 +73,7 @@ class Weights:
     """Of random w being distributed as encoded ones are."""
     alone: int = 0
     """First steps in which generator and encoder learn to reconstruct, without a discriminator, …"""
-    alone_rate: float = 1.5e-2
+    alone_rate: float = 1.2e-2
     """… and fast: with equalised weights the rate of an adversarial game moves each by a mere quarter of a percent."""
     rate: float = 2.5e-3
     average_images: float = 5_000.0
@@ -131,12 +131,29 @@ class GeneratorTrainer:
     def _copy(self, lesson: Lesson, random: torch.Generator) -> None:
         """Generator and encoder alone: images are reconstructed, random latents follow the encoded ones."""
         with self._half():
-            latents, anatomy = self.encoder(lesson.wanted), self.encoder.anatomy(lesson.real)
-            made = self.generator.synthesis(latents, random, "random", anatomy)
-        self._descend(self.make, self._likeness(made, lesson, latents, anatomy, random))
+            latents, seen = self._read(lesson)
+            anatomy = self.encoder.anatomy(lesson.real)
+            given = self._given(lesson, anatomy)
+            made = self.generator.synthesis(latents, random, "random", given)
+        self._descend(self.make, self._likeness(made, lesson, latents, given, (anatomy, seen), random))
+
+    def _read(self, lesson: Lesson) -> Code:
+        """Latents of what is wanted, and the anatomy that was seen in it."""
+        features, anatomy = self.encoder.look(lesson.wanted)
+        return self.encoder.latents(lesson.wanted, features, self._given(lesson, anatomy)), anatomy
+
+    def _given(self, lesson: Lesson, anatomy: Tensor | None) -> Tensor | None:
+        """Anatomy as the generator is given it."""
+        return anatomy if anatomy is None or not self.shape.tissues else lesson.taught(anatomy)
 
     def _likeness(
-        self, made: Tensor, lesson: Lesson, latents: Tensor, anatomy: Tensor | None, random: torch.Generator
+        self,
+        made: Tensor,
+        lesson: Lesson,
+        latents: Tensor,
+        given: Tensor | None,
+        seen: tuple[Tensor | None, ...],
+        random: torch.Generator,
     ) -> Tensor:
         """What images teach that shall look like those they came from."""
         weights = self.weights
@@ -144,16 +161,19 @@ class GeneratorTrainer:
         known = self._known(latents, random)
         self._note(reconstruction=difference, known=known)
         loss = weights.reconstruction * difference + weights.known * known
-        if anatomy is not None and self.shape.tissues:
-            loss = loss + self._tissues(lesson, latents, anatomy, random)
+        if given is not None and self.shape.tissues:
+            shares = [anatomy[:, : self.shape.tissues] for anatomy in seen if anatomy is not None]
+            loss = loss + self._tissues(lesson, latents, given, shares, random)
         return loss
 
-    def _tissues(self, lesson: Lesson, latents: Tensor, anatomy: Tensor, random: torch.Generator) -> Tensor:
+    def _tissues(
+        self, lesson: Lesson, latents: Tensor, given: Tensor, shares: list[Tensor], random: torch.Generator
+    ) -> Tensor:
         """What the tissues teach."""
-        found = dict(tissue_losses(lesson, anatomy[:, : self.shape.tissues], self.reader(latents[:, 0])))
+        found = dict(tissue_losses(lesson, shares, self.reader(latents[:, 0])))
         count = -(-len(latents) // EXCHANGED)
         with self._half():
-            other = self.generator.synthesis(latents.roll(1, dims=0)[:count], random, "random", anatomy[:count])
+            other = self.generator.synthesis(latents.roll(1, dims=0)[:count], random, "random", given[:count])
         found |= exchange_losses(lesson, other)
         self._note(**found)
         return sum((getattr(self.weights, name) * loss for name, loss in found.items()), torch.zeros(()))
@@ -240,7 +260,9 @@ class GeneratorTrainer:
         loss = loss + self.weights.latent * inverse
         if encoded:
             places = None if anatomy is None else anatomy[drawn:]
-            loss = loss + self._likeness(made[drawn:], lesson.first(encoded), latents[drawn:], places, random)
+            loss = loss + self._likeness(
+                made[drawn:], lesson.first(encoded), latents[drawn:], places, (places,), random
+            )
         self._descend(self.make, loss)
 
     def _straighten(self, count: int, random: torch.Generator, anatomy: Tensor | None) -> None:

@@ -178,7 +178,7 @@ def test_a_network_is_the_same_after_its_card() -> None:
 def test_anatomy_says_where_things_lie() -> None:
     """It moves the image of the same latents; without any the generator still draws; a size no block has is refused."""
     shape = Shape(size=16, base=4, latent=12, width=128, most=16, mapping=2, anatomy=3, anatomy_size=8)
-    network = CounterfactualNetwork(shape, 1)
+    network = CounterfactualNetwork(shape, 1).eval()
     latents, anatomy = network.encoder.code(torch.randn(2, 1, 16, 16))
     assert anatomy is not None
     assert anatomy.shape == (2, 3, 8, 8)
