@@ -110,8 +110,20 @@ class Reception:
         if self._refusal is not None:
             return
         try:
-            with self._part.writing(*pieces):
-                self._look(pieces)
+            self._part.write(*pieces)
+            self._look(pieces)
+        except (Refuse, SpoolFull, SpoolUnwritable) as error:
+            self._refuse(error)
+
+    def room(self) -> memoryview | None:
+        """Memory for the next bytes, for who can put them there himself; None after a refusal."""
+        return None if self._refusal is not None else self._part.room()
+
+    def filled(self, count: int) -> None:
+        """`count` bytes are where `room` said."""
+        try:
+            self._look((self._part.room()[:count],))
+            self._part.filled(count)
         except (Refuse, SpoolFull, SpoolUnwritable) as error:
             self._refuse(error)
 
@@ -141,11 +153,13 @@ class Reception:
 
     def _look(self, pieces: Iterable[bytes | memoryview]) -> None:
         for piece in pieces:
-            if self._header is not None:
-                return
-            self._prefix += piece
-            if len(self._prefix) >= self._next_scan:
-                self._scan(final=len(self._prefix) >= LAST_SCAN_BYTES)
+            at = 0
+            while self._header is None and at < len(piece):
+                taken = piece[at : at + self._next_scan - len(self._prefix)]
+                self._prefix += taken
+                at += len(taken)
+                if len(self._prefix) >= self._next_scan:
+                    self._scan(final=len(self._prefix) >= LAST_SCAN_BYTES)
 
     def _scan(self, final: bool) -> None:
         try:

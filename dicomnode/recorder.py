@@ -9,7 +9,7 @@ from storage.errors import DatabaseRefused, StorageError
 
 log = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.2
+GATHER_SECONDS = 1.0
 """Rows wait so long for others, unless they are waited for: a transaction costs the receivers more than a row."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
 """Between attempts to write to a database that cannot be written."""

@@ -1,7 +1,6 @@
 """What the operating system promises: folders that are held, names and bytes that survive the power going out."""
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
@@ -11,12 +10,6 @@ from pathlib import Path
 from storage.errors import SpoolFull, SpoolUnwritable
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-_write_back = getattr(ctypes.CDLL(None), "sync_file_range", None)
-if _write_back is not None:
-    _write_back.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
-_BEGIN = 2
-"""SYNC_FILE_RANGE_WRITE."""
 
 
 @contextlib.contextmanager
@@ -53,12 +46,6 @@ def sync_folder(folder: Path) -> None:
 def sync_file(file: Path) -> None:
     """Make the bytes and the date of a file durable, whoever wrote them. Raises FileNotFoundError."""
     _sync(file, os.O_NOFOLLOW)
-
-
-def begin_write_back(fd: int, start: int, count: int) -> None:
-    """Let the disk begin to write these bytes of a file; nobody waits for it, and it promises nothing."""
-    if _write_back is not None:
-        _write_back(fd, start, count, _BEGIN)
 
 
 def _sync(path: Path, flags: int) -> None:

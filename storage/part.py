@@ -1,5 +1,8 @@
 """One instance on its way to disk, and what holds wherever the power goes out meanwhile.
 
+The dataset is gathered in a chunk of memory, hashed while it is still in the processor's cache, and written chunk by
+chunk (storage/direct.py).
+
 `Part.keep` names the file first and syncs afterwards: file, then folder. A file system with a journal then commits
 once for bytes and name, where syncing before and after the rename commits twice. The cases:
 
@@ -20,25 +23,18 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.assistant import Assistant
-from storage.durable import begin_write_back, locked, sync_file, translated
+from storage.direct import CHUNK_BYTES, DirectFile
+from storage.durable import locked, sync_file, translated
 
 if TYPE_CHECKING:
     from storage.spool import Spool
 
-EARLY_BYTES = 128 << 10
-"""Whenever so much has come, the disk begins to write it: less is left to wait for at the end."""
-SHARED_BYTES = 64 << 10
-"""So much is worth waking another core for."""
-MOST_PIECES = 1024
-"""IOV_MAX: Linux writes no more of them with one call."""
-
-_assistant = Assistant()
+HASHED_BYTES = 64 << 10
+"""So much is hashed at once, while it is still in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +60,12 @@ class Part:
         self.made_at = time.monotonic()
         self._spool = spool
         self._path = path
-        self._begun = 0
         self._hash = hashlib.sha256()
+        self._chunk = memoryview(b"")
+        self._filled = self._hashed = 0
         with translated(spool.root):
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        self._file = DirectFile(self._fd)
 
     def __enter__(self) -> "Part":
         return self
@@ -78,33 +76,42 @@ class Part:
     @property
     def digest(self) -> str:
         """SHA-256 of the dataset so far, 64 hex digits."""
+        self._digest()
         return self._hash.hexdigest()
 
     def write_meta(self, meta: bytes) -> None:
-        """Preamble and file meta information (PS3.10 7.1): it names the sender, so it is no part of the digest."""
-        self._append([memoryview(meta)])
+        """Preamble and file meta information (PS3.10 7.1), before the dataset.
+
+        They name the sender, so they are no part of the digest.
+        """
+        self.room()[: len(meta)] = meta
+        self._filled = self._hashed = len(meta)
 
     def write(self, *pieces: bytes | bytearray | memoryview) -> None:
         """The next bytes of the dataset. Raises SpoolFull, SpoolUnwritable."""
-        with self.writing(*pieces):
-            pass
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                room = self.room()[: len(view)]
+                room[:] = view[: len(room)]
+                self.filled(len(room))
+                view = view[len(room) :]
 
-    @contextlib.contextmanager
-    def writing(self, *pieces: bytes | bytearray | memoryview) -> Iterator[None]:
-        """As `write`; what is done within the block may go on beside the hash. Behind it the memory is free again."""
-        views = [memoryview(piece) for piece in pieces]
-        count = sum(map(len, views))
-        task = _assistant.ask(lambda: self._digest(views)) if count >= SHARED_BYTES else None
-        try:
-            self._append(views)
-            self.size += count
-            self._begin_to_sync()
-            yield
-        finally:
-            if task is None:
-                self._digest(views)
-            else:
-                task.finish()
+    def room(self) -> memoryview:
+        """Memory for the next bytes of the dataset, for who can put them there himself, and then calls `filled`."""
+        if not self._chunk:
+            self._chunk = self._spool.memory.take()
+        return self._chunk[self._filled :]
+
+    def filled(self, count: int) -> None:
+        """`count` bytes of the dataset are where `room` said. Raises SpoolFull, SpoolUnwritable."""
+        self.size += count
+        self._filled += count
+        if self._filled - self._hashed >= HASHED_BYTES:
+            self._digest()
+        if self._filled == CHUNK_BYTES:
+            with translated(self._spool.root):
+                self._put()
 
     def keep(self, study_uid: str, series_uid: str, sop_uid: str) -> Kept:
         """Make the instance durable under its own path. Raises NotAUid, SpoolFull, SpoolUnwritable."""
@@ -133,27 +140,28 @@ class Part:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
 
-    def _append(self, views: list[memoryview]) -> None:
-        with translated(self._spool.root):
-            while views:
-                views = _behind(views, os.writev(self._fd, views[:MOST_PIECES]))
+    def _digest(self) -> None:
+        if self._hashed < self._filled:
+            self._hash.update(self._chunk[self._hashed : self._filled])
+            self._hashed = self._filled
 
-    def _digest(self, views: list[memoryview]) -> None:
-        for view in views:
-            self._hash.update(view)
-
-    def _begin_to_sync(self) -> None:
-        if self.size - self._begun >= EARLY_BYTES:
-            begin_write_back(self._fd, self._begun, self.size - self._begun)
-            self._begun = self.size
+    def _put(self) -> None:
+        """Write what was gathered."""
+        self._digest()
+        count, self._filled, self._hashed = self._filled, 0, 0
+        self._file.write(self._chunk[:count])
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1
         os.close(fd)
+        if self._chunk:
+            self._spool.memory.give_back(self._chunk)
+            self._chunk = memoryview(b"")
 
     def _name(self, path: Path) -> None:
         """Raises FileNotFoundError when the folder was removed by someone else just now."""
         with self._spool.opened(path.parent) as folder:
+            self._put()
             os.rename(self._path, path.name, dst_dir_fd=folder)
             try:
                 os.fdatasync(self._fd)
@@ -201,15 +209,6 @@ class Part:
         except FileNotFoundError:
             return False
         return found.digest() == self._hash.digest()
-
-
-def _behind(views: list[memoryview], count: int) -> list[memoryview]:
-    """What is left of `views` behind their first `count` bytes."""
-    for at, view in enumerate(views):
-        if count < len(view):
-            return [view[count:], *views[at + 1 :]]
-        count -= len(view)
-    return []
 
 
 def _is(fd: int, name: str, folder: int) -> bool:

@@ -2,7 +2,7 @@
 
     <root>/<study UID>/<series UID>/<SOP UID>_<first 16 hex digits of the dataset's SHA-256>.dcm
     <root>/<study UID>/<series UID>/….dcm.damaged-<n>   is not what its name said: see `Spool.set_aside`
-    <root>/part/<process>-<number>-<random>.part        while it is being received
+    <root>/part/<process>-<random>-<number>.part        while it is being received
 
 `Part.keep` returns only once the instance would survive the power going out: file, name and folders synced (see
 storage/part.py for what holds before). The same bytes come to the same path, so receiving twice has the effect of once;
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from storage.direct import ChunkMemory
 from storage.durable import locked, sync_file, sync_folder, translated
 from storage.errors import NotAUid, SpoolError
 from storage.part import Part
@@ -60,9 +61,10 @@ class Spool:
         self.root = root
         self.reserve_bytes = reserve_bytes
         self._numbers = itertools.count()
-        self._parts = str(root / PART_FOLDER)
+        self._parts = f"{root / PART_FOLDER}/{os.getpid()}-{secrets.token_hex(4)}"
         self._durable: dict[Path, int] = {}
         self._spares: list[Part] = []
+        self.memory = ChunkMemory()
         with translated(root):
             (root / PART_FOLDER).mkdir(parents=True, exist_ok=True)
             sync_folder(root)
@@ -93,8 +95,7 @@ class Spool:
             return None
 
     def _new_part(self) -> Part:
-        name = f"{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(4)}.part"
-        return Part(self, f"{self._parts}/{name}")
+        return Part(self, f"{self._parts}-{next(self._numbers)}.part")
 
     def path_of(self, study_uid: str, series_uid: str, sop_uid: str, digest: str) -> Path:
         """Where a dataset belongs, relative to the root. Raises NotAUid."""

@@ -29,6 +29,35 @@ class Pdv(NamedTuple):
     fragment: memoryview
 
 
+class Fragment(NamedTuple):
+    """What the heads say about the one fragment of a data set that fills a PDU."""
+
+    length: int
+    """Bytes."""
+    is_last: bool
+
+
+LONG_HEADS_BYTES = 12
+"""The heads of a PDU and of the only item in it."""
+_LONG_HEADS = struct.Struct(">BxLLBB")
+_LONG_BYTES = 32 << 10
+
+
+def is_long(head: memoryview) -> bool:
+    """Whether a PDU with this head is a P-DATA-TF of which it pays to read the heads alone."""
+    return len(head) == 6 and head[0] == P_DATA_TF and int.from_bytes(head[2:6], "big") >= _LONG_BYTES
+
+
+def long_fragment(heads: memoryview, context_id: int | None) -> Fragment | None:
+    """What follows, if it is one fragment of the context's data set and fills the PDU."""
+    if len(heads) < LONG_HEADS_BYTES:
+        return None
+    _, pdu_length, length, context, control = _LONG_HEADS.unpack(heads)
+    if length + 4 != pdu_length or context != context_id or control not in (0, _LAST):
+        return None
+    return Fragment(length - 2, control == _LAST)
+
+
 @dataclass(frozen=True, slots=True)
 class StoreCommand:
     """C-STORE-RQ, PS3.7 Table 9.3-1."""

@@ -45,6 +45,25 @@ class Deposit:
         except Exception as error:
             self._refuse(error)
 
+    def room(self) -> memoryview | None:
+        """Memory for the next bytes of the data set; None where they are not wanted."""
+        if self._receiving is None:
+            return None
+        try:
+            return self._receiving.room()
+        except Exception as error:
+            self._refuse(error)
+            return None
+
+    def filled(self, count: int) -> None:
+        """`count` bytes are where `room` said."""
+        if self._receiving is None:
+            return
+        try:
+            self._receiving.filled(count)
+        except Exception as error:
+            self._refuse(error)
+
     def finish(self) -> tuple[int, str]:
         """(status, comment) for the C-STORE-RSP."""
         if self._receiving is not None:

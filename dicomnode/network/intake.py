@@ -81,6 +81,12 @@ class Receiving(Protocol):
     def write(self, *pieces: memoryview | bytes) -> None:
         """The next bytes of the encoded data set. Their memory is reused after the call."""
 
+    def room(self) -> memoryview | None:
+        """Memory for the next bytes, for who can put them there himself; None where they are not wanted."""
+
+    def filled(self, count: int) -> None:
+        """`count` bytes are where the last `room` said."""
+
     def finish(self) -> int:
         """Make the instance durable; its DIMSE status. 0x0000 is a promise. A `Refuse` is answered with its reason."""
 

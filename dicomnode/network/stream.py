@@ -1,9 +1,9 @@
 """The streaming sink: C-STORE data sets go from the socket into the spool without a copy in between.
 
 Why this takes over from the library: pynetdicom reads 4 KB at a time, joins the pieces, makes an event and a queue hop
-of every PDU, holds the whole data set in memory and hands it over decoded. Reading several PDUs into one buffer and
-writing their fragments straight to the part file receives several times as many instances a second, in memory that does
-not depend on their size, and lengths are checked before anything is made of them.
+of every PDU, holds the whole data set in memory and hands it over decoded. Reading long fragments straight to where the
+disk takes them from, and several short ones with one call, receives several times as many instances a second, in memory
+that does not depend on their size, and lengths are checked before anything is made of them.
 
 What it takes over is one case: the association is established (Sta6), nothing is half-read, and the next PDU is a
 P-DATA-TF that begins with a whole, plain C-STORE-RQ on an accepted context. Every other byte is left to
@@ -17,7 +17,17 @@ import struct
 from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext
 
-from dicomnode.network.commands import P_DATA_TF, Pdv, StoreCommand, pdvs, store_command, store_response
+from dicomnode.network.commands import (
+    LONG_HEADS_BYTES,
+    P_DATA_TF,
+    Pdv,
+    StoreCommand,
+    is_long,
+    long_fragment,
+    pdvs,
+    store_command,
+    store_response,
+)
 from dicomnode.network.deposit import Deposit
 from dicomnode.network.inline import InlineAssociation
 from dicomnode.network.intake import Intake, Peer, StoreRequest
@@ -96,6 +106,7 @@ class StreamingAssociation(InlineAssociation):
             return False
         try:
             self._wire.rewind()
+            self._wire.glance(PDU_HEAD_BYTES)
             pdu = self._p_data()
             start = _store_start(pdu) if pdu else None
             context = self._accepted_cx.get(start[0].context_id) if start else None
@@ -118,10 +129,31 @@ class StreamingAssociation(InlineAssociation):
         with Deposit(self.intake, request, self.peer) as deposit:
             complete = self._write(deposit, context_id, first)
             while not complete:
-                complete = self._write(deposit, context_id, self._next_items())
+                complete = self._next(deposit, context_id)
             status, comment = deposit.finish()
             self._wire.send(store_response(context_id, command, status, comment))
         self.dul._idle_timer.restart()
+
+    def _next(self, deposit: Deposit, context_id: int | None) -> bool:
+        """Write the fragments that come next; True with the last one."""
+        fragment = None
+        if is_long(self._wire.glance(PDU_HEAD_BYTES)):
+            fragment = long_fragment(self._wire.glance(LONG_HEADS_BYTES), context_id)
+        if fragment is None:
+            return self._write(deposit, context_id, self._next_items())
+        self._wire.allow(fragment.length + LONG_HEADS_BYTES - PDU_HEAD_BYTES)
+        self._wire.use(LONG_HEADS_BYTES)
+        self._stream(deposit, fragment.length)
+        return fragment.is_last
+
+    def _stream(self, deposit: Deposit, left: int) -> None:
+        """The next `left` bytes go from the socket to where the disk takes them from."""
+        while left and (room := deposit.room()):
+            got = self._wire.read_into(room[:left])
+            deposit.filled(got)
+            left -= got
+        if len(self._wire.recv(left)) < left:
+            raise ConnectionError("the connection ended within a PDU")
 
     def _next_items(self) -> list[Pdv]:
         """The items of the next PDUs: so many that writing them is worth a call, up to the last of the data set."""

@@ -34,6 +34,8 @@ PDU_HEAD_BYTES = 6
 READ_AHEAD_BYTES = 384 << 10
 """So much of a data set is gathered, besides the PDU that exceeds it, before it is written."""
 
+GLANCE_BYTES = 8 << 10
+"""So much is read at once where what is read may have to be moved: a small instance as a whole."""
 _LINGER_SECONDS = 1.0
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
@@ -145,7 +147,7 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
         got = len(ahead := self._ahead.view(nr_bytes))
         view[:got] = ahead
         self._ahead.use(got)
-        while got < nr_bytes and (count := self._read(view[got:])):
+        while got < nr_bytes and (count := self._read([view[got:]])):
             got += count
         self._unanswered += got
         return data if got == nr_bytes else data[:got]
@@ -155,9 +157,35 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
 
         Whatever else there is and fits is read along with them. Raises as `recv` does.
         """
-        while len(self._ahead) < count and (got := self._read(self._ahead.room(count), wait)):
+        while len(self._ahead) < count and (got := self._read([self._ahead.room(count)], wait)):
             self._ahead.filled(got)
         return self._ahead.view(count)
+
+    def glance(self, count: int) -> memoryview:
+        """As `peek`, for so few bytes that what lies behind them had better be read to its place."""
+        if len(self._ahead) < count:
+            self._ahead.rewind()
+            while len(self._ahead) < count and (got := self._read([self._ahead.room(count)[:GLANCE_BYTES]])):
+                self._ahead.filled(got)
+        return self._ahead.view(count)
+
+    def read_into(self, view: memoryview) -> int:
+        """The next bytes, at least one, straight to their place. Raises as `recv` does, and at the end too."""
+        got = min(len(view), len(self._ahead))
+        if got:
+            view[:got] = self._ahead.view(got)
+            self._ahead.use(got)
+        else:
+            self._ahead.rewind()
+            beyond = self._ahead.room(0)[:GLANCE_BYTES]
+            got = self._read([view, beyond])
+            if got > len(view):
+                self._ahead.filled(got - len(view))
+                got = len(view)
+        if not got:
+            raise ConnectionError("the connection ended within a PDU")
+        self._unanswered += got
+        return got
 
     def use(self, count: int) -> None:
         """The next `count` bytes, which `peek` showed, are read."""
@@ -173,23 +201,23 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
         """Whether `peek` can show another PDU beside what it showed since `rewind`."""
         return self._ahead.roomy(PDU_HEAD_BYTES + self._limits.pdu_cap)
 
-    def _read(self, view: memoryview, wait: bool = True) -> int:
-        """What there is, a `view` full at most; 0 at the end of the connection or, without `wait`, for now."""
+    def _read(self, views: list[memoryview], wait: bool = True) -> int:
+        """What there is and fits into `views`, the first of them at least; 0 at the end or, without `wait`, for now."""
         if self.socket is None or self.overdue:
             raise Offence("the association has lasted too long")
         if isinstance(self.socket, ssl.SSLSocket):
-            got = self.socket.recv_into(view) if wait or self.wait(0.0) else 0
+            got = self.socket.recv_into(views[0]) if wait or self.wait(0.0) else 0
         else:
-            got = self._read_plain(self.socket, view, wait)
+            got = self._read_plain(self.socket, views, wait)
         if got:
             self._acknowledge()
         return got
 
-    def _read_plain(self, connection: socket.socket, view: memoryview, wait: bool) -> int:
+    def _read_plain(self, connection: socket.socket, views: list[memoryview], wait: bool) -> int:
         """Tries, then waits; `recv_into` of a socket with a time limit waits first, with one more system call."""
         while True:
             try:
-                return os.readv(connection.fileno(), [view])
+                return os.readv(connection.fileno(), views)
             except BlockingIOError:
                 if not wait:
                     return 0
@@ -207,7 +235,16 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
     def send(self, bytestream: bytes) -> None:
         """What pynetdicom sends, at once; the next message of the peer starts at zero bytes."""
         self._unanswered = 0
-        super().send(bytestream)
+        super().send(bytestream[self._sent_at_once(bytestream) :])
+
+    def _sent_at_once(self, data: bytes) -> int:
+        """How many bytes went out without waiting, as a rule all: asking first would be one more system call."""
+        if self.socket is None or isinstance(self.socket, ssl.SSLSocket):
+            return 0
+        try:
+            return os.write(self.socket.fileno(), data)
+        except OSError:
+            return 0
 
     def refuse(self, what: str) -> NoReturn:
         """End the association with an A-ABORT. Raises Offence."""

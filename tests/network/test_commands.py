@@ -9,7 +9,15 @@ from pynetdicom.dimse_messages import C_STORE_RQ, C_STORE_RSP, DIMSEMessage
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.pdu import P_DATA_TF
 
-from dicomnode.network.commands import StoreCommand, pdvs, store_command, store_response
+from dicomnode.network.commands import (
+    LONG_HEADS_BYTES,
+    StoreCommand,
+    is_long,
+    long_fragment,
+    pdvs,
+    store_command,
+    store_response,
+)
 
 UIDS = st.from_regex(r"[1-9](\.(0|[1-9][0-9]{0,8})){1,6}", fullmatch=True)
 COMMANDS = st.builds(StoreCommand, st.integers(0, 0xFFFF), UIDS, UIDS)
@@ -76,6 +84,35 @@ def test_items_are_taken_apart_as_they_were_put_together(items: list[tuple[int, 
         (item.context_id, item.is_command + 2 * item.is_last, bytes(item.fragment)) for item in pdvs(memoryview(body))
     ]
     assert found == items
+
+
+@given(
+    st.integers(30_000, 40_000),
+    st.sampled_from([0, 1, 2, 3, 4]),
+    st.sampled_from([1, 3]),
+    st.sampled_from([-1, 0, 0, 0, 1]),
+    st.sampled_from([4, 4, 4, 7]),
+)
+def test_heads_alone_tell_what_the_whole_pdu_tells(size: int, flags: int, context: int, off: int, kind: int) -> None:
+    """One fragment of the data set that fills a long PDU is recognised, and nothing else is taken for one."""
+    item = struct.pack(">LBB", size + 2 + off, context, flags) + bytes(size)
+    pdu = memoryview(struct.pack(">BxL", kind, len(item)) + item)
+    found = long_fragment(pdu[:LONG_HEADS_BYTES], 1) if is_long(pdu[:6]) else None
+    if found is None:
+        assert size < 33_000 or off or flags not in (0, 2) or context != 1 or kind != 4
+        return
+    (whole,) = pdvs(pdu[6:])
+    assert (kind, whole.context_id, whole.is_command) == (4, 1, False)
+    assert (whole.is_last, len(whole.fragment)) == (found.is_last, found.length)
+
+
+@given(st.binary(max_size=12))
+def test_a_head_that_is_cut_off_tells_nothing(data: bytes) -> None:
+    head = memoryview(data)
+    if len(data) < 6:
+        assert not is_long(head)
+    if len(data) < LONG_HEADS_BYTES:
+        assert long_fragment(head, 1) is None
 
 
 def test_other_commands_are_left_to_the_library() -> None:

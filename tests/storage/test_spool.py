@@ -69,7 +69,7 @@ def test_bytes_come_back_as_they_came_however_they_were_cut(
 def test_pieces_that_are_written_together_come_back_in_their_order(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], repeats: int
 ) -> None:
-    """Few or more than one system call takes, hashed here or on another thread."""
+    """Few or many, hashed as they come or once they are enough."""
     spool = Spool(tmp_path_factory.mktemp("spool"))
     pieces = [bytes([number]) * size for number, size in enumerate(sizes)] * (repeats if sum(sizes) < 2000 else 1)
     with spool.open_part() as part:
@@ -79,17 +79,6 @@ def test_pieces_that_are_written_together_come_back_in_their_order(
     data = b"".join(pieces) * 2
     assert spool.absolute(kept.path).read_bytes() == data
     assert (kept.digest, kept.size) == (hashlib.sha256(data).hexdigest(), len(data))
-
-
-def test_a_disk_that_takes_less_than_it_was_given_gets_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool, real = Spool(tmp_path), os.writev
-    monkeypatch.setattr(os, "writev", lambda fd, views: real(fd, [views[0][:5]]))
-    with spool.open_part() as part:
-        part.write(b"pixel", b"", b" data of some length", b"!")
-        kept = part.keep(*UIDS)
-    assert spool.absolute(kept.path).read_bytes() == b"pixel data of some length!"
 
 
 def test_the_path_is_a_function_of_uids_and_dataset_only(tmp_path: Path) -> None:

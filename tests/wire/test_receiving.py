@@ -93,7 +93,7 @@ def test_a_foreign_peer_chooses_an_uncompressed_syntax(listen, require_peer, rea
     assert [request.transfer_syntax_uid for request, _ in shelf.kept.values()] == [syntax]
 
 
-@pytest.mark.parametrize("fragment", [1, 2, 1000, 65530])
+@pytest.mark.parametrize("fragment", [1, 2, 1000, 32_766, 65530, 131_060])
 def test_fragments_are_joined_whatever_their_size(listen, fragment: int) -> None:
     """A data set in many small pieces is the same data set."""
     listener, shelf = listen()
@@ -206,6 +206,42 @@ def test_an_instance_that_is_cut_off_leaves_nothing(listen, last: str) -> None:
             peer.send(raw_peer.ABORT if last == "aborts" else raw_peer.RELEASE)
             peer.read()
     shelf.wait_for("closed", 2)
+    assert not shelf.kept
+    assert shelf.calls["begun"] == shelf.calls["abandoned"]
+
+
+def long_pieces(*sizes: int) -> tuple[bytes, bytes]:
+    """(the data set, the PDUs behind the command) in fragments of these sizes."""
+    pieces = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
+    pdus = [raw_peer.p_data(raw_peer.pdv(1, 2 * (at == len(pieces)), piece)) for at, piece in enumerate(pieces, 1)]
+    return b"".join(pieces), b"".join(pdus)
+
+
+@pytest.mark.parametrize("sizes", [(120_000,), (120_000, 10, 90_000), (5, 120_000), (60_000, 0), (131_000, 131_000, 2)])
+@pytest.mark.parametrize("step", [7_000, 65_536, 1 << 20])
+def test_long_and_short_fragments_follow_each_other(listen, sizes: tuple[int, ...], step: int) -> None:
+    """However the network cuts them, and with the next message right behind."""
+    listener, shelf = listen()
+    data, pdus = long_pieces(*sizes)
+    sent = b"".join(
+        raw_peer.p_data(raw_peer.pdv(1, 3, raw_peer.command(1, sop_class=raw_peer.CT, sop_instance=uid))) + pdus
+        for uid in ("1.2.3", "1.2.4")
+    )
+    with RawPeer(listener.port).associated() as peer:
+        for start in range(0, len(sent), step):
+            peer.send(sent[start : start + step])
+        assert (peer.status(), peer.status()) == (0, 0)
+    assert shelf.kept["1.2.3"][1] == shelf.kept["1.2.4"][1] == data
+
+
+@pytest.mark.parametrize("odd", [raw_peer.ABORT, raw_peer.RELEASE])
+def test_the_end_of_an_association_amid_a_data_set_is_seen_at_once(listen, odd: bytes) -> None:
+    """Between two long fragments, in a PDU that is shorter than the heads of one, on a connection that stays open."""
+    listener, shelf = listen()
+    request = raw_peer.pdv(1, 3, raw_peer.command(1, sop_class=raw_peer.CT, sop_instance="1.2.3"))
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(raw_peer.p_data(request) + raw_peer.p_data(raw_peer.pdv(1, 0, b"a" * 100_000)) + odd)
+        shelf.wait_for("closed", seconds=5)
     assert not shelf.kept
     assert shelf.calls["begun"] == shelf.calls["abandoned"]
 

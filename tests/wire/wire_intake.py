@@ -61,10 +61,17 @@ class Kept:
     shelf: Shelf
     request: StoreRequest
     parts: list[bytes] = field(default_factory=list)
+    memory: bytearray = field(default_factory=lambda: bytearray(50_000))
 
     def write(self, *pieces: memoryview | bytes) -> None:
         self.shelf.refuse("write", self.request)
         self.parts.append(b"".join(pieces))
+
+    def room(self) -> memoryview:
+        return memoryview(self.memory)
+
+    def filled(self, count: int) -> None:
+        self.write(bytes(self.memory[:count]))
 
     def finish(self) -> int:
         self.shelf.refuse("finish", self.request)
