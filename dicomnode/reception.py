@@ -94,6 +94,7 @@ class Reception:
         self._spool = spool
         self._kept: tuple[Kept, datetime] | None = None
         self._prefix = bytearray()
+        self._room = memoryview(b"")
         self._header: Header | None = None
         self._refusal: Refuse | None = None
         self._next_scan = FIRST_SCAN_BYTES
@@ -110,19 +111,26 @@ class Reception:
         if self._refusal is not None:
             return
         try:
+            if self._header is None:
+                self._look(pieces)
             self._part.write(*pieces)
-            self._look(pieces)
         except (Refuse, SpoolFull, SpoolUnwritable) as error:
             self._refuse(error)
 
     def room(self) -> memoryview | None:
         """Memory for the next bytes, for who can put them there himself; None after a refusal."""
-        return None if self._refusal is not None else self._part.room()
+        if self._refusal is not None:
+            return None
+        self._room = self._part.room()
+        return self._room
 
     def filled(self, count: int) -> None:
-        """`count` bytes are where `room` said."""
+        """`count` bytes are where the last `room` said."""
+        if self._refusal is not None:
+            return
         try:
-            self._look((self._part.room()[:count],))
+            if self._header is None:
+                self._look((self._room[:count],))
             self._part.filled(count)
         except (Refuse, SpoolFull, SpoolUnwritable) as error:
             self._refuse(error)

@@ -24,7 +24,7 @@ def translated(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[int]:
+def locked(folder: Path | str, how: int = fcntl.LOCK_EX) -> Iterator[int]:
     """Hold a folder, until the process ends at the latest; its descriptor. Raises FileNotFoundError.
 
     Who gives an instance its name holds its folder with others (LOCK_SH) until the name is durable or taken back. Who

@@ -127,6 +127,7 @@ class Part:
     def keep_as(self, path: Path) -> None:
         """Make the file durable under `path`, relative to the root, in place of what is there."""
         with translated(self._spool.root):
+            self._put()
             try:
                 self._name(path)
             except FileNotFoundError:
@@ -161,7 +162,6 @@ class Part:
     def _name(self, path: Path) -> None:
         """Raises FileNotFoundError when the folder was removed by someone else just now."""
         with self._spool.opened(path.parent) as folder:
-            self._put()
             os.rename(self._path, path.name, dst_dir_fd=folder)
             try:
                 os.fdatasync(self._fd)
@@ -197,7 +197,7 @@ class Part:
 
     def _is_there(self, path: Path) -> bool:
         """Whether the same dataset lies there undamaged; a damaged file is replaced by the one just received."""
-        place = self._spool.root / path
+        place = f"{self._spool.place}/{path}"
         if not os.path.exists(place):
             return False
         try:

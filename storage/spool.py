@@ -59,6 +59,8 @@ class Spool:
     def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
         """Below `reserve_bytes` of free space there is no room. Raises SpoolError when the folder cannot be made."""
         self.root = root
+        self.place = str(root)
+        """The root, for who makes many paths of it."""
         self.reserve_bytes = reserve_bytes
         self._numbers = itertools.count()
         self._parts = f"{root / PART_FOLDER}/{os.getpid()}-{secrets.token_hex(4)}"
@@ -153,7 +155,7 @@ class Spool:
         Raises FileNotFoundError when it was removed, or removed and made again, by another process just now.
         """
         self.make_durable_folder(folder)
-        with locked(self.root / folder, fcntl.LOCK_SH) as fd:
+        with locked(f"{self.place}/{folder}", fcntl.LOCK_SH) as fd:
             if os.fstat(fd).st_ino != self._durable.get(folder):
                 raise FileNotFoundError(folder)
             yield fd

@@ -41,6 +41,17 @@ class Sent:
 Send = Callable[..., Sent]
 
 
+def begun(spool: Spool, path: Path, **changes: str) -> tuple[Reception, bytes, list[Arrival | Refused]]:
+    """(a reception for a file, the file's dataset, the rows to come)."""
+    content = path.read_bytes()
+    syntax, start = read_file_meta(content)
+    header = dcmread(path, stop_before_pixels=True)
+    request = {"sop_class_uid": header.SOPClassUID, "sop_instance_uid": header.SOPInstanceUID} | changes
+    rows: list[Arrival | Refused] = []
+    asked = Request(transfer_syntax_uid=syntax, **request)
+    return Reception(asked, Scanner(), spool, Policy(), rows.append, lambda: NOW), content[start:], rows
+
+
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool")
@@ -196,3 +207,37 @@ def test_the_recorder_keeps_the_order_and_survives_errors() -> None:
         recorder.put(number)
     recorder.stop()
     assert written == list(range(50))
+
+
+def test_bytes_that_are_put_in_their_place_by_the_network_are_kept_like_any_other(spool: Spool, tmp_path: Path) -> None:
+    path = ct_series(tmp_path / "in", 1, rows=128)[0]
+    reception, dataset, rows = begun(spool, path)
+    left = memoryview(dataset)
+    while left:
+        room = reception.room()
+        assert room is not None
+        count = min(len(room), len(left), 5000)
+        room[:count] = left[:count]
+        reception.filled(count)
+        left = left[count:]
+    assert reception.finish() == 0
+    reception.settle()
+    (row,) = rows
+    assert isinstance(row, Arrival)
+    assert spool.absolute(row.path).read_bytes().endswith(dataset)
+
+
+def test_after_a_refusal_no_more_bytes_are_wanted(spool: Spool, tmp_path: Path) -> None:
+    """What comes nevertheless changes nothing about the answer."""
+    path = ct_series(tmp_path / "in", 1, rows=128)[0]
+    reception, dataset, _ = begun(spool, path, sop_instance_uid="1.2.3")
+    for _ in range(2):
+        room = reception.room()
+        if room is not None:
+            room[: len(dataset)] = dataset
+        reception.filled(len(dataset))
+    assert reception.room() is None
+    with pytest.raises(Refuse) as refusal:
+        reception.finish()
+    assert refusal.value.status == 0xA900
+    assert list(spool.walk()) == []

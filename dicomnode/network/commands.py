@@ -40,12 +40,13 @@ class Fragment(NamedTuple):
 LONG_HEADS_BYTES = 12
 """The heads of a PDU and of the only item in it."""
 _LONG_HEADS = struct.Struct(">BxLLBB")
+_LENGTH = struct.Struct(">L")
 _LONG_BYTES = 32 << 10
 
 
 def is_long(head: memoryview) -> bool:
     """Whether a PDU with this head is a P-DATA-TF of which it pays to read the heads alone."""
-    return len(head) == 6 and head[0] == P_DATA_TF and int.from_bytes(head[2:6], "big") >= _LONG_BYTES
+    return len(head) >= 6 and head[0] == P_DATA_TF and _LENGTH.unpack_from(head, 2)[0] >= _LONG_BYTES
 
 
 def long_fragment(heads: memoryview, context_id: int | None) -> Fragment | None:

@@ -106,7 +106,7 @@ class StreamingAssociation(InlineAssociation):
             return False
         try:
             self._wire.rewind()
-            self._wire.glance(PDU_HEAD_BYTES)
+            self._wire.glance(PDU_HEAD_BYTES, 0)
             pdu = self._p_data()
             start = _store_start(pdu) if pdu else None
             context = self._accepted_cx.get(start[0].context_id) if start else None
@@ -136,24 +136,18 @@ class StreamingAssociation(InlineAssociation):
 
     def _next(self, deposit: Deposit, context_id: int | None) -> bool:
         """Write the fragments that come next; True with the last one."""
-        fragment = None
-        if is_long(self._wire.glance(PDU_HEAD_BYTES)):
-            fragment = long_fragment(self._wire.glance(LONG_HEADS_BYTES), context_id)
+        wire, fragment = self._wire, None
+        heads = wire.glance(PDU_HEAD_BYTES, LONG_HEADS_BYTES)
+        if is_long(heads):
+            if len(heads) < LONG_HEADS_BYTES:
+                heads = wire.glance(LONG_HEADS_BYTES, LONG_HEADS_BYTES)
+            fragment = long_fragment(heads, context_id)
         if fragment is None:
             return self._write(deposit, context_id, self._next_items())
-        self._wire.allow(fragment.length + LONG_HEADS_BYTES - PDU_HEAD_BYTES)
-        self._wire.use(LONG_HEADS_BYTES)
-        self._stream(deposit, fragment.length)
+        wire.allow(fragment.length + LONG_HEADS_BYTES - PDU_HEAD_BYTES)
+        wire.use(LONG_HEADS_BYTES)
+        _stream(wire, deposit, fragment.length)
         return fragment.is_last
-
-    def _stream(self, deposit: Deposit, left: int) -> None:
-        """The next `left` bytes go from the socket to where the disk takes them from."""
-        while left and (room := deposit.room()):
-            got = self._wire.read_into(room[:left])
-            deposit.filled(got)
-            left -= got
-        if len(self._wire.recv(left)) < left:
-            raise ConnectionError("the connection ended within a PDU")
 
     def _next_items(self) -> list[Pdv]:
         """The items of the next PDUs: so many that writing them is worth a call, up to the last of the data set."""
@@ -206,6 +200,15 @@ class StreamingAssociation(InlineAssociation):
                 raise ConnectionError("the connection ended within a PDU")
             return None
         return pdu
+
+
+def _stream(wire: GuardedSocket, deposit: Deposit, left: int) -> None:
+    """The next `left` bytes go from the socket to where the disk takes them from, or nowhere if they are not wanted."""
+    while left:
+        room = deposit.room() or memoryview(bytearray(left))
+        got = wire.read_into(room[:left], LONG_HEADS_BYTES)
+        deposit.filled(got)
+        left -= got
 
 
 def _bytes(items: list[Pdv]) -> int:

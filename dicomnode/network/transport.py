@@ -35,11 +35,10 @@ READ_AHEAD_BYTES = 384 << 10
 """So much of a data set is gathered, besides the PDU that exceeds it, before it is written."""
 
 GLANCE_BYTES = 8 << 10
-"""So much is read at once where what is read may have to be moved: a small instance as a whole."""
+"""So much is read at once where what is read may have to be moved: some small instance as a whole."""
 _LINGER_SECONDS = 1.0
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
-_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
 def quiet_pynetdicom() -> None:
@@ -92,6 +91,8 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
         self._limits = limits
         self._ahead = ReadAhead(READ_AHEAD_BYTES + 2 * (PDU_HEAD_BYTES + limits.pdu_cap))
         self._unanswered = 0
+        self._pdu_cap = limits.pdu_cap
+        self._stalls = False
         self._ends_at = time.monotonic() + limits.request_seconds
         self._poll = select.poll()
         if isinstance(connection, AddressInformation):
@@ -111,6 +112,7 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
         connection.settimeout(self._limits.request_seconds)
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._stalls = hasattr(socket, "TCP_QUICKACK") and connection.family in _INTERNET
 
     def established(self) -> None:
         """The association request was accepted: from now on the limits of an association hold."""
@@ -161,27 +163,30 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
             self._ahead.filled(got)
         return self._ahead.view(count)
 
-    def glance(self, count: int) -> memoryview:
-        """As `peek`, for so few bytes that what lies behind them had better be read to its place."""
-        if len(self._ahead) < count:
-            self._ahead.rewind()
-            while len(self._ahead) < count and (got := self._read([self._ahead.room(count)[:GLANCE_BYTES]])):
-                self._ahead.filled(got)
-        return self._ahead.view(count)
+    def glance(self, count: int, most: int) -> memoryview:
+        """As `peek`, or up to `most` bytes if they are there, with little behind them: that is to be read elsewhere."""
+        ahead = self._ahead
+        if len(ahead) < count:
+            ahead.rewind()
+            while len(ahead) < count and (got := self._read([ahead.room(count)[:GLANCE_BYTES]])):
+                ahead.filled(got)
+        return ahead.view(most)
 
-    def read_into(self, view: memoryview) -> int:
-        """The next bytes, at least one, straight to their place. Raises as `recv` does, and at the end too."""
-        got = min(len(view), len(self._ahead))
-        if got:
-            view[:got] = self._ahead.view(got)
-            self._ahead.use(got)
+    def read_into(self, view: memoryview, beyond: int) -> int:
+        """The next bytes, at least one, straight to their place, and up to `beyond` more for `glance`.
+
+        Raises as `recv` does, and at the end of the connection too.
+        """
+        ahead, room = self._ahead, len(view)
+        if got := min(room, len(ahead)):
+            view[:got] = ahead.view(got)
+            ahead.use(got)
         else:
-            self._ahead.rewind()
-            beyond = self._ahead.room(0)[:GLANCE_BYTES]
-            got = self._read([view, beyond])
-            if got > len(view):
-                self._ahead.filled(got - len(view))
-                got = len(view)
+            ahead.rewind()
+            got = self._read([view, ahead.room(beyond)[:beyond]])
+            if got > room:
+                ahead.filled(got - room)
+                got = room
         if not got:
             raise ConnectionError("the connection ended within a PDU")
         self._unanswered += got
@@ -199,7 +204,7 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
     @property
     def roomy(self) -> bool:
         """Whether `peek` can show another PDU beside what it showed since `rewind`."""
-        return self._ahead.roomy(PDU_HEAD_BYTES + self._limits.pdu_cap)
+        return self._ahead.roomy(PDU_HEAD_BYTES + self._pdu_cap)
 
     def _read(self, views: list[memoryview], wait: bool = True) -> int:
         """What there is and fits into `views`, the first of them at least; 0 at the end or, without `wait`, for now."""
@@ -209,8 +214,8 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
             got = self.socket.recv_into(views[0]) if wait or self.wait(0.0) else 0
         else:
             got = self._read_plain(self.socket, views, wait)
-        if got:
-            self._acknowledge()
+        if got and self._stalls:
+            self._acknowledge(self.socket)
         return got
 
     def _read_plain(self, connection: socket.socket, views: list[memoryview], wait: bool) -> int:
@@ -227,7 +232,7 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
 
     def allow(self, count: int) -> None:
         """Raises Offence, after an A-ABORT, if reading `count` more bytes would break a cap."""
-        if count > self._limits.pdu_cap:
+        if count > self._pdu_cap:
             self.refuse(f"a PDU of {count} bytes")
         if self._unanswered + count > self._limits.instance_bytes:
             self.refuse(f"a message of more than {self._limits.instance_bytes} bytes")
@@ -235,7 +240,8 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
     def send(self, bytestream: bytes) -> None:
         """What pynetdicom sends, at once; the next message of the peer starts at zero bytes."""
         self._unanswered = 0
-        super().send(bytestream[self._sent_at_once(bytestream) :])
+        if (sent := self._sent_at_once(bytestream)) < len(bytestream):
+            super().send(bytestream[sent:])
 
     def _sent_at_once(self, data: bytes) -> int:
         """How many bytes went out without waiting, as a rule all: asking first would be one more system call."""
@@ -271,13 +277,11 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
                 if not self.socket.recv(65_536):
                     return
 
-    def _acknowledge(self) -> None:
+    def _acknowledge(self, connection: socket.socket) -> None:
         """Linux forgets TCP_QUICKACK; a sender under Nagle's algorithm waits 40 ms for each delayed acknowledgement."""
-        if _QUICKACK is None or self.socket is None or self.socket.family not in _INTERNET:
-            return
         # Not contextlib.suppress: this runs for each piece that is read.
         try:  # noqa: SIM105
-            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         except OSError:
             pass
 

@@ -86,13 +86,19 @@ def walk(prefix: bytes, transfer_syntax_uid: str, deepest: int | None = None) ->
     """
     head = HEADS[transfer_syntax_uid == EXPLICIT_BIG]
     implicit = transfer_syntax_uid == IMPLICIT_LITTLE
+    short = head.short.unpack_from
     position, size = 0, len(prefix)
     while position + 8 <= size:
-        tag, vr, length, start = _head(prefix, position, head, implicit)
-        if start < 0:
-            return
-        if tag >= DELIMITERS:
-            raise NotADataset("a sequence delimiter stands outside any sequence")
+        # What most elements are is read here, for this runs for every instance that is received.
+        group, number, vr, length = short(prefix, position)
+        if vr in SHORT_VRS and not implicit and group < 0xFFFE:
+            tag, start = group << 16 | number, position + 8
+        else:
+            tag, vr, length, start = _head(prefix, position, head, implicit)
+            if start < 0:
+                return
+            if tag >= DELIMITERS:
+                raise NotADataset("a sequence delimiter stands outside any sequence")
         yield Element(tag, start, length)
         if tag in PIXEL_DATA:
             return

@@ -40,6 +40,7 @@ LAST_NEEDED = 0x00200013
 """Instance Number: a prefix that reaches beyond it tells all that an arrival needs."""
 
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
 class MalformedHeader(Refuse):
@@ -151,11 +152,11 @@ def _header(data: bytes, found: dict[int, Element], transfer_syntax_uid: str, ha
     values: dict[str, Any] = {}
     charset = _ascii(_value(data, found[_CHARSET])) if _CHARSET in found else ""
     order = ">" if transfer_syntax_uid == EXPLICIT_BIG else "<"
-    for tag, (name, read) in _READERS.items():
-        element = found.get(tag)
+    for tag, start, length in found.values():
+        name, read = _READERS.get(tag, _NOT_READ)
         # A value that reaches beyond the prefix is not read at all: half a UID is a UID too.
-        if element is not None and element.start + element.length <= len(data) and name:
-            values[name] = read(_value(data, element), order, charset)
+        if name and start + length <= len(data):
+            values[name] = read(data[start : start + min(length, TEXT_BYTES)], order, charset)
     if (equipment := found.get(_EQUIPMENT)) is not None:
         values["equipment"] = data[equipment.start : equipment.start + min(equipment.length, EQUIPMENT_BYTES)]
     for name, what in _REQUIRED.items():
@@ -189,22 +190,28 @@ def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
     """
     elements = b"".join(
         (
-            _meta_element(0x0001, b"OB", b"\x00\x01"),
+            _VERSION,
             _meta_element(0x0002, b"UI", check_uid(sop_class_uid, "SOP Class UID").encode()),
             _meta_element(0x0003, b"UI", check_uid(sop_instance_uid, "SOP Instance UID").encode()),
             _meta_element(0x0010, b"UI", check_uid(transfer_syntax_uid, "Transfer Syntax UID").encode()),
-            _meta_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
-            _meta_element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()),
+            _IMPLEMENTATION,
             _meta_element(0x0016, b"AE", source_aet.strip().encode("ascii", "replace")[:16]) if source_aet else b"",
         )
     )
-    return bytes(128) + b"DICM" + _meta_element(0x0000, b"UL", struct.pack("<L", len(elements))) + elements
+    return _PREAMBLE + _meta_element(0x0000, b"UL", struct.pack("<L", len(elements))) + elements
 
 
 def _meta_element(number: int, vr: bytes, value: bytes) -> bytes:
     value += (b"\0" if vr in (b"UI", b"OB") else b" ") * (len(value) % 2)
     length = struct.pack("<HL", 0, len(value)) if vr == b"OB" else struct.pack("<H", len(value))
     return struct.pack("<HH", 2, number) + vr + length + value
+
+
+_PREAMBLE = bytes(128) + b"DICM"
+_VERSION = _meta_element(0x0001, b"OB", b"\x00\x01")
+_IMPLEMENTATION = _meta_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()) + _meta_element(
+    0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()
+)
 
 
 def read_file_header(path: Path) -> Header:
@@ -277,7 +284,7 @@ def _texts(value: bytes, order: str, charset: str) -> tuple[str, ...]:
 def _integer(value: bytes, order: str, charset: str) -> int | None:
     """An IS value (PS3.5 Table 6.2-1); None for what is none."""
     text = _ascii(value).split("\\")[0].strip()
-    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,12}", text) else None
+    return int(text) if _INTEGER.fullmatch(text) else None
 
 
 def _unsigned(value: bytes, order: str, charset: str) -> int | None:
@@ -285,6 +292,7 @@ def _unsigned(value: bytes, order: str, charset: str) -> int | None:
 
 
 _CHARSET, _EQUIPMENT = 0x00080005, 0x0018A001
+_NOT_READ: tuple[str, Callable[[bytes, str, str], Any]] = ("", _uid)
 _REQUIRED = {
     "sop_class_uid": "SOP Class UID",
     "sop_instance_uid": "SOP Instance UID",
