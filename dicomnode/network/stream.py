@@ -139,8 +139,6 @@ class StreamingAssociation(InlineAssociation):
         wire, fragment = self._wire, None
         heads = wire.glance(PDU_HEAD_BYTES, LONG_HEADS_BYTES)
         if is_long(heads):
-            if len(heads) < LONG_HEADS_BYTES:
-                heads = wire.glance(LONG_HEADS_BYTES, LONG_HEADS_BYTES)
             fragment = long_fragment(heads, context_id)
         if fragment is None:
             return self._write(deposit, context_id, self._next_items())

@@ -160,6 +160,13 @@ def test_a_sequence_nested_100_000_deep_costs_a_tenth_of_a_second_and_no_stack()
     assert time.process_time() - started < 3
 
 
+def test_a_delimiter_outside_any_sequence_is_no_dataset_whatever_follows_its_tag() -> None:
+    """Not even what looks like the value representation and the length of an ordinary element."""
+    element = struct.pack("<HH2sH", 0xFFFE, 0xE000, b"UI", 2) + b"1\0"
+    with pytest.raises(MalformedHeader, match="delimiter"):
+        scan(element + bytes(16), EXPLICIT, final=True)
+
+
 def test_implicit_content_of_an_unknown_sequence_is_skipped() -> None:
     """UN of undefined length holds implicit VR (PS3.5 6.2.2 note 4), nested sequences included."""
     inner = struct.pack("<HHL", 0x09, 0x1001, 0xFFFFFFFF) + struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)

@@ -47,14 +47,25 @@ def test_a_huge_pdu_is_refused_before_it_is_read(listen, kind: int, length: int)
         pass
 
 
-def test_a_message_over_the_cap_ends_the_association_and_leaves_nothing(listen) -> None:
+def test_a_huge_pdu_amid_a_data_set_is_refused_before_it_is_read(listen) -> None:
+    """One that looks like any other long fragment, but for its length."""
+    listener, shelf = listen()
+    request = raw_peer.pdv(1, 3, raw_peer.command(1, sop_class=raw_peer.CT, sop_instance="1.2.3"))
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(raw_peer.p_data(request) + struct.pack(">BBLLBB", 4, 0, 200_000, 199_996, 1, 0))
+        assert gone(peer)
+    assert not shelf.kept
+
+
+@pytest.mark.parametrize("fragment", [16_000, 100_000])
+def test_a_message_over_the_cap_ends_the_association_and_leaves_nothing(listen, fragment: int) -> None:
     """Bytes per instance are capped; the peer is aborted amid the data set."""
     listener, shelf = listen(limits=replace(QUICK, instance_bytes=300_000))
     with RawPeer(listener.port).associated() as peer:
         peer.send(raw_peer.store("1.2.3", b"a" * 200_000))
         assert peer.status() == 0
         with contextlib.suppress(ConnectionError):
-            peer.send(raw_peer.store("1.2.4", b"a" * 400_000))
+            peer.send(raw_peer.store("1.2.4", b"a" * 400_000, fragment=fragment))
         assert gone(peer)
     shelf.wait_for("closed")
     assert list(shelf.kept) == ["1.2.3"]

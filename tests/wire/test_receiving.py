@@ -234,6 +234,15 @@ def test_long_and_short_fragments_follow_each_other(listen, sizes: tuple[int, ..
     assert shelf.kept["1.2.3"][1] == shelf.kept["1.2.4"][1] == data
 
 
+def test_a_connection_that_ends_within_a_long_fragment_leaves_nothing(listen) -> None:
+    listener, shelf = listen()
+    with RawPeer(listener.port).associated() as peer:
+        peer.send(raw_peer.store("1.2.3", b"a" * 100_000, fragment=100_000)[:70_000])
+    shelf.wait_for("closed", seconds=5)
+    assert not shelf.kept
+    assert shelf.calls["begun"] == shelf.calls["abandoned"]
+
+
 @pytest.mark.parametrize("odd", [raw_peer.ABORT, raw_peer.RELEASE])
 def test_the_end_of_an_association_amid_a_data_set_is_seen_at_once(listen, odd: bytes) -> None:
     """Between two long fragments, in a PDU that is shorter than the heads of one, on a connection that stays open."""
