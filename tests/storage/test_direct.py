@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -28,7 +29,10 @@ DATA = Random(3).randbytes(max(SIZES))
 
 def kept(folder: Path, data: bytes, step: int = 100_000) -> bytes:
     """What lies in the spool once `data` was kept."""
-    spool = Spool(folder)
+    return keep_in(Spool(folder), data, step)
+
+
+def keep_in(spool: Spool, data: bytes, step: int = 100_000) -> bytes:
     with spool.open_part() as part:
         part.write_meta(b"meta")
         for start in range(0, len(data), step):
@@ -141,6 +145,44 @@ def test_the_memory_of_one_instance_serves_the_next(tmp_path: Path, monkeypatch:
                 part.keep("1.2", "1.3", f"1.4.{number}")
     assert len(made) == 5
     assert len(set(made)) == 1
+
+
+def test_an_instance_gets_its_name_once_all_its_bytes_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the disk takes."""
+    real_write, real_rename, sizes = os.pwrite, os.rename, list[int]()
+
+    def pwrite(fd: int, data: memoryview, offset: int) -> int:
+        time.sleep(0.05)
+        return real_write(fd, data, offset)
+
+    def rename(source: str, *rest: object, **more: int) -> None:
+        sizes.append(os.stat(source).st_size)
+        real_rename(source, *rest, **more)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr(os, "rename", rename)
+    assert kept(tmp_path, DATA) == b"meta" + DATA
+    assert sizes == [len(DATA) + 4]
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_a_disk_that_is_full_by_the_last_chunk_is_told_before_anything_is_promised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: int
+) -> None:
+    spool, real = Spool(tmp_path), os.pwrite
+
+    def pwrite(fd: int, data: memoryview, offset: int) -> int:
+        if offset + len(data) >= chunks * CHUNK_BYTES:
+            refuse(errno.ENOSPC)
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(SpoolFull):
+        keep_in(spool, DATA[: chunks * CHUNK_BYTES])
+    assert list(spool.walk()) == []
+    assert list((tmp_path / "part").iterdir()) == []
 
 
 def test_memory_that_nobody_needs_goes_back_to_the_system() -> None:
