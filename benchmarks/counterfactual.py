@@ -38,9 +38,9 @@ from inference.counterfactual.fidelity import bootstrapped, frechet_distance, sh
 from inference.counterfactual.inversion import Inversion, Refinement, invert
 from inference.counterfactual.model import CounterfactualModel
 from inference.counterfactual.predictor import predictor_of, probabilities
-from inference.counterfactual.series import counterfactual, neighbour, route
+from inference.counterfactual.series import counterfactual, neighbour, towards
 from inference.counterfactual.view import View
-from inference.counterfactual.walk import Walk, walk
+from inference.counterfactual.walk import Walk
 from inference.errors import CannotJudge
 from inference.explain import explain
 from inference.judge import judge
@@ -133,9 +133,8 @@ def walked(model: CounterfactualModel, samples: Sequence[Sample], found: Sequenc
     made = []
     for sample, inversion in zip(samples, found, strict=True):
         if inversion.reason is None and inversion.source.max() >= SURE:
-            answer = PHASES[int(inversion.source.argmax())]
-            direction = route(answer, neighbour(answer, inversion))
-            made.append(Walked(sample, inversion, walk(model, inversion.latents, direction, anatomy=inversion.anatomy)))
+            target = neighbour(PHASES[int(inversion.source.argmax())], inversion)
+            made.append(Walked(sample, inversion, towards(model, inversion, target)))
     return made
 
 
@@ -146,10 +145,15 @@ def walk_figures(made: Sequence[Walked]) -> tuple[float, float]:
     flips = np.array([float(w.walk.flip_sd is not None) for w in made])
     print(f"spearman, median            {bootstrapped(spearman, groups, _median)}")
     print(f"flip within 3 sd            {bootstrapped(flips, groups, _mean)}")
-    for name in sorted({w.walk.direction for w in made}):
-        of = np.array([w.walk.direction == name for w in made])
+    ways = [f"{_answer(w)} > {PHASES[w.walk.target].value}" for w in made]
+    for name in sorted(set(ways)):
+        of = np.array([way == name for way in ways])
         print(f"  {name:30} n = {of.sum():3}  spearman {_median(spearman[of]):.3f}  flips {flips[of].mean():.2f}")
     return _median(spearman), float(flips.mean())
+
+
+def _answer(w: Walked) -> str:
+    return PHASES[int(w.inversion.source.argmax())].value
 
 
 def share_figures(model: CounterfactualModel, bundle: Bundle, made: Sequence[Walked]) -> float:

@@ -142,7 +142,7 @@ class Analyse(Section):
     bundle: Path | None = None
     """Folder of the phase model; none: the one that is shipped."""
     generator: Path | None = None
-    """Folder of the generator that `results.counterfactual` needs; none is shipped, `dicomnode train` makes one."""
+    """Folder of the generator for `results.counterfactual`; none: the one that is shipped, for the shipped model."""
     organs: bool = True
     """Find the organs as well: their HU are shown, and withhold the answer where they contradict it."""
     organ_bundle: Path | None = None

@@ -199,12 +199,10 @@ def _check_card(setting: str, folder: Path) -> "ModelCard":
 
 
 def generator_folder(settings: Settings) -> Path:
-    """Folder of the generator. Raises ConfigurationError where none is set, for none is shipped."""
-    if settings.analyse.generator is None:
-        raise ConfigurationError(
-            "analyse.generator: not set, and none is shipped; `dicomnode train --task generator` makes one"
-        )
-    return settings.analyse.generator
+    """Folder of the generator: the one that is set, or the one that is shipped."""
+    from inference.models import default_bundle_path
+
+    return settings.analyse.generator or default_bundle_path("counterfactual")
 
 
 def limit_memory(limit_bytes: int | None) -> None:

@@ -4,7 +4,7 @@
 
 CT_ROOT as for train.py; what is learned from is of the series that may be (crlm1004 besides). Nothing is labelled here:
 the directions are learned from the answers of the shipped phase model. DIR keeps donors, shards, checkpoint and sample
-sheets: the same command goes on where it was stopped. With --device cuda it makes 160 pixels instead of 80. DIR holds
+sheets: the same command goes on where it was stopped. With --device cuda it makes 160 pixels instead of 128. DIR holds
 real pixels and is not for sharing. --fit-only takes the checkpoint as it is and writes the bundle.
 """
 
@@ -67,14 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--hours", type=float, default=1.1)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--alone", type=int, default=1200, help="first steps without a discriminator")
+    parser.add_argument("--alone", type=int, default=10_000, help="first steps without a discriminator")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fit-only", action="store_true", help="no more steps: directions and bundle alone")
     parser.add_argument("--version", default="1.0", help="what the card says")
     parser.add_argument("--most-steps", type=int, help="stop early: to try the command")
     parser.add_argument("--most-shards", type=int, help="of each kind: to try the command")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+    torch.set_num_threads(options.threads)
     training = GeneratorTraining.fitting_to(
         options.device,
         hours=1e-9 if options.fit_only else options.hours,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-LEAST_VARIANCE = 1e-3
+LEAST_VARIANCE = 1e-5
 """Of an axis, relative to the widest: narrower ones are taken to be this wide, for nothing is known along them."""
 
 

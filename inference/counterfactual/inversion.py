@@ -26,7 +26,7 @@ BODY_HU = -150.0
 class Refinement:
     """Steps of optimisation behind the encoder; 0 for none."""
 
-    steps: int = 80
+    steps: int = 30
     rate: float = 0.03
     anchor: float = 0.02
     """How strongly the latents are held to the encoder's."""
@@ -92,21 +92,34 @@ def invert(
 
 
 def refined(model: CounterfactualModel, images: Tensor, refinement: Refinement) -> Code:
-    """Latents and anatomy of images[slice, 1, row, column]: the encoder's, and then a little better."""
+    """Latents and anatomy of images[slice, 1, row, column]: the encoder's, and then a little better.
+
+    Which tissue is where stays as it was read: what is drawn into it there would not follow w any more.
+    """
     images = images.to(model.device)
     with torch.no_grad():
         start, anatomy = model.network.encoder.code(images)
-    latents = start.clone().requires_grad_()
-    places = None if anatomy is None else anatomy.clone().requires_grad_()
-    optimiser = torch.optim.Adam([latents] if places is None else [latents, places], lr=refinement.rate)
+    fixed = model.network.generator.shape.tissues
+    w = start[:, :1].clone().requires_grad_()
+    texture = None if anatomy is None else anatomy[:, fixed:].clone().requires_grad_()
+    optimiser = torch.optim.Adam([w] if texture is None else [w, texture], lr=refinement.rate)
     for _ in range(refinement.steps):
-        made = model.network.generator.synthesis(latents, anatomy=places)
+        made = model.network.generator.synthesis(w.expand_as(start), anatomy=_joined(anatomy, texture))
         # A sum, so that each slice is fitted as if it were alone.
-        loss: Tensor = _difference(made, images) + refinement.anchor * (latents - start).square().mean(dim=(1, 2)).sum()
+        loss: Tensor = _difference(made, images)
+        loss = loss + refinement.anchor * (w - start[:, :1]).square().mean(dim=(1, 2)).sum()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    return latents.detach(), None if places is None else places.detach()
+    joined = _joined(anatomy, texture)
+    return w.detach().expand_as(start), None if joined is None else joined.detach()
+
+
+def _joined(anatomy: Tensor | None, texture: Tensor | None) -> Tensor | None:
+    """Anatomy with other texture: all that follows its tissues."""
+    if anatomy is None or texture is None:
+        return None
+    return torch.cat([anatomy[:, : anatomy.shape[1] - texture.shape[1]], texture], dim=1)
 
 
 def _difference(made: Tensor, images: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def counterfactual(
     wanted = target or neighbour(answer, inversion)
     moved = None
     if inversion.reason is None:
-        moved = walk(model, inversion.latents, route(answer, wanted), steps_sd, inversion.anatomy)
+        moved = towards(model, inversion, wanted, steps_sd)
     return Counterfactual(
         slice_index=slices[chosen],
         answer=answer,
@@ -89,10 +89,19 @@ def neighbour(answer: Phase, inversion: Inversion) -> Phase:
     return PHASES[max(beside, key=lambda i: float(inversion.source[i]))]
 
 
-def route(answer: Phase, target: Phase) -> str:
-    """Name of the direction from one phase to another: that of the pair for neighbours, else the target's own."""
+def towards(
+    model: CounterfactualModel, inversion: Inversion, target: Phase, steps_sd: Sequence[float] = STEPS_SD
+) -> Walk:
+    """The walk along the target's own direction; along the neighbours' where that one alone reaches the target."""
+    answer = PHASES[int(inversion.source.argmax())]
+    walks = [walk(model, inversion.latents, way, steps_sd, inversion.anatomy) for way in routes(answer, target)]
+    return next((made for made in walks if made.flip_sd is not None), walks[0])
+
+
+def routes(answer: Phase, target: Phase) -> tuple[str, ...]:
+    """Names of the directions from one phase to another: the target's own, and between neighbours the pair's."""
     near = abs(PHASES.index(answer) - PHASES.index(target)) == 1
-    return f"{answer.value} > {target.value}" if near else target.value
+    return (target.value, f"{answer.value} > {target.value}") if near else (target.value,)
 
 
 def _inverted(

@@ -15,10 +15,10 @@ from inference.counterfactual.cloud import Cloud
 from inference.counterfactual.directions import directions, names_of, ranking, ridge_logistic
 from inference.counterfactual.fidelity import bootstrapped, frechet_distance, share_in, share_of_hottest
 from inference.counterfactual.fitting import Fitting, fit
-from inference.counterfactual.inversion import Refinement, invert
+from inference.counterfactual.inversion import Refinement, invert, refined
 from inference.counterfactual.model import CounterfactualModel
 from inference.counterfactual.predictor import Predictor, predictor_of
-from inference.counterfactual.series import Counterfactual, counterfactual, facts, route, write
+from inference.counterfactual.series import Counterfactual, counterfactual, facts, routes, towards, write
 from inference.counterfactual.view import View
 from inference.counterfactual.walk import STEPS_SD, walk
 from inference.errors import CannotExplain
@@ -241,16 +241,68 @@ def test_a_bundle_keeps_generator_cloud_and_directions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "target", "name"),
+    ("answer", "target", "names"),
     [
-        (Phase.ARTERIAL, Phase.PORTAL_VENOUS, "arterial > portal venous"),
-        (Phase.DELAYED, Phase.PORTAL_VENOUS, "delayed > portal venous"),
-        (Phase.UNENHANCED, Phase.DELAYED, "delayed"),
+        (Phase.ARTERIAL, Phase.PORTAL_VENOUS, ("portal venous", "arterial > portal venous")),
+        (Phase.DELAYED, Phase.PORTAL_VENOUS, ("portal venous", "delayed > portal venous")),
+        (Phase.UNENHANCED, Phase.DELAYED, ("delayed",)),
     ],
 )
-def test_neighbours_are_reached_by_their_own_direction(answer: Phase, target: Phase, name: str) -> None:
-    """Others by that of the target against all."""
-    assert route(answer, target) == name
+def test_neighbours_have_a_second_way(answer: Phase, target: Phase, names: tuple[str, ...]) -> None:
+    """The target's own direction comes first; between neighbours there is the pair's."""
+    assert routes(answer, target) == names
+
+
+def test_the_way_that_reaches_the_target_is_shown() -> None:
+    """The pair's where it alone flips the answer; else the target's own, whether it does or not."""
+    made = model()
+    inverted = invert(made, torch.rand(1, 1, 16, 16) * 2 - 1, np.eye(4)[1:2], Refinement(steps=0))[0]
+
+    def answering(reaching: frozenset[str]) -> CounterfactualModel:
+        """A model whose answer is portal venous ahead of the start, along some directions."""
+        start = made.images(inverted.latents[None], None)[0]
+        images = {
+            name: walk(made, inverted.latents, name).hounsfield[-1]
+            for name in routes(Phase.ARTERIAL, Phase.PORTAL_VENOUS)
+        }
+
+        def logits(hounsfield: np.ndarray) -> np.ndarray:
+            found = np.zeros((len(hounsfield), 4))
+            found[:, 1] = 0.5
+            along = [name for name, image in images.items() if np.allclose(hounsfield[-1], image, atol=1e-3)]
+            if set(along) & reaching:
+                ahead = [not np.allclose(image, start.numpy(), atol=1e-3) for image in hounsfield]
+                found[:, 2] = np.array(ahead, float)
+            return found
+
+        return replace(made, predictor=Predictor(VIEW.grid, logits))
+
+    for reaching, shown_way in (
+        (set(), "portal venous"),
+        ({"portal venous"}, "portal venous"),
+        ({"arterial > portal venous"}, "arterial > portal venous"),
+        ({"portal venous", "arterial > portal venous"}, "portal venous"),
+    ):
+        found = towards(answering(frozenset(reaching)), inverted, Phase.PORTAL_VENOUS)
+        assert found.direction == shown_way
+        assert (found.flip_sd is not None) == bool(reaching)
+
+
+def test_refinement_leaves_tissues_where_they_were_read() -> None:
+    """The texture beside them and w are improved, the same w for all blocks."""
+    shape = replace(SHAPE, anatomy=5, tissues=3, anatomy_size=8)
+    torch.manual_seed(0)
+    network = CounterfactualNetwork(shape, len(model().names)).eval().requires_grad_(False)
+    made = replace(model(), network=network)
+    images = torch.rand(2, 1, 16, 16) * 2 - 1
+    start, anatomy = network.encoder.code(images)
+    latents, refined_anatomy = refined(made, images, Refinement(steps=5))
+    assert anatomy is not None
+    assert refined_anatomy is not None
+    assert torch.equal(refined_anatomy[:, :3], anatomy[:, :3])
+    assert not torch.equal(refined_anatomy[:, 3:], anatomy[:, 3:])
+    assert not torch.equal(latents, start)
+    assert torch.equal(latents, latents[:, :1].expand_as(latents))
 
 
 def test_a_series_gives_a_walk_or_the_reason_why_not(tmp_path: Path) -> None:

@@ -100,3 +100,12 @@ def test_the_shipped_bundle_is_whole_and_small() -> None:
     bundle = load_bundle(path)
     assert bundle.card.task == "phase"
     assert (path / WEIGHTS_FILE).stat().st_size < 30e6
+
+
+def test_the_shipped_generator_explains_the_shipped_model() -> None:
+    """It loads, its directions were learned from these weights' answers, and it takes at most 40 MB."""
+    path = default_bundle_path("counterfactual")
+    bundle = load_bundle(path)
+    assert bundle.card.task == "generator"
+    assert bundle.card.options["explains"] == load_bundle(default_bundle_path("phase")).card.weights_sha256
+    assert (path / WEIGHTS_FILE).stat().st_size < 40e6
