@@ -82,7 +82,10 @@ def invert(
     found, anatomy = refined(model, images, refinement or Refinement())
     made = model.images(found, anatomy)
     kept = model.probabilities(made)
-    distances = model.cloud.distance(found.mean(dim=1).double().cpu().numpy())
+    with torch.no_grad():
+        read = model.network.encoder(images.to(model.device))
+    # Of what the encoder read, as the known latents are: refinement also moves along axes that hardly show.
+    distances = model.cloud.distance(read.mean(dim=1).double().cpu().numpy())
     seen = model.view.hounsfield(images[:, 0])
     places = [None] * len(images) if anatomy is None else list(anatomy.cpu())
     return tuple(
