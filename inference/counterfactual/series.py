@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,9 @@ def towards(
 ) -> Walk:
     """The walk along the target's own direction; along the neighbours' where that one alone reaches the target."""
     answer = PHASES[int(inversion.source.argmax())]
-    walks = [walk(model, inversion.latents, way, steps_sd, inversion.anatomy) for way in routes(answer, target)]
-    return next((made for made in walks if made.flip_sd is not None), walks[0])
+    walks = (walk(model, inversion.latents, way, steps_sd, inversion.anatomy) for way in routes(answer, target))
+    own = next(walks)
+    return next((made for made in chain((own,), walks) if made.flip_sd is not None), own)
 
 
 def routes(answer: Phase, target: Phase) -> tuple[str, ...]:
