@@ -29,7 +29,8 @@ def generator(folder: Path, explains: str) -> Path:
     shape, names = Shape(size=16, base=4, latent=6, width=64, most=8, mapping=1), names_of([p.value for p in PHASES])
     network = CounterfactualNetwork(shape, len(names))
     network.directions.copy_(torch.eye(6)[[0, 1, 2, 3, 4, 5, 0]])
-    options = {**View(16, 25.0).as_options(), "shape": shape.as_options(), "directions": names, "explains": explains}
+    options = {**View(16, 25.0).as_options(), "shape": shape.as_options(), "directions": names}
+    options |= {"regions": ["all"], "explains": explains}
     metrics = {"distance": {"99 %": 50.0}}
     card = ModelCard("generator", "1", "generator", "counterfactual", "", "", "", "", metrics, options)
     save_bundle(folder, card, network)

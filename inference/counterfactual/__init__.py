@@ -2,6 +2,7 @@
 
     view         what a generator sees of a slice: one channel, a fixed field, a fixed window
     predictor    the model that is explained, as a function from slices to logits; nothing else of it is used
+    regions      which part of the body a slice shows: each has directions of its own
     cloud        the latents that the generator knows: their centre and spread, and how far from them a latent lies
     directions   along which latent directions the model's answer changes
     fitting      cloud and directions of a trained generator, for one model

@@ -6,17 +6,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inference.counterfactual.cloud import Array, Cloud
-from inference.counterfactual.directions import directions, names_of
+from inference.counterfactual.directions import Direction, directions, names_of
 from inference.counterfactual.predictor import Predictor, predictor_of, probabilities
+from inference.counterfactual.regions import Region, regions_of
 from inference.counterfactual.view import View
 from inference.models import Bundle
 from inference.networks.inverter import CounterfactualNetwork
+from inference.networks.stylegan2 import Shape
 from inference.phases import PHASES
 
 BATCH = 64
+ENOUGH = 100
+"""Latents of a region, for directions of its own."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +47,49 @@ def fit(
     latents = sampled(network, images, fitting)
     cloud = Cloud.around(latents)
     known = answers(network, latents, images, view, predictor_of(explained))
-    found = directions(cloud.whitened(latents), known, [phase.value for phase in PHASES])
     network.mean.copy_(torch.from_numpy(cloud.mean))
     network.spread.copy_(torch.from_numpy(cloud.spread))
-    network.directions.copy_(torch.from_numpy(np.stack([direction.unit for direction in found])))
+    members = _members(network, latents, images)
+    found = {region: _steps(latents[chosen], known[chosen]) for region, chosen in members.items()}
+    network.directions.copy_(torch.from_numpy(np.stack([steps for _, steps in found.values()])))
     distances = cloud.distance(latents)
     said = np.bincount(known.argmax(axis=1), minlength=len(PHASES)) / len(known)
     return {
-        "direction auc": {direction.name: _rounded(direction.auc) for direction in found},
+        "direction auc": {
+            region.value: {direction.name: _rounded(direction.auc) for direction in made}
+            for region, (made, _) in found.items()
+        },
+        "latents": {region.value: int(chosen.sum()) for region, chosen in members.items()},
         "answers to the latents": {phase.value: round(float(p), 3) for phase, p in zip(PHASES, said, strict=True)},
         "distance": {f"{q} %": round(float(np.percentile(distances, q)), 3) for q in (50, 95, 99)},
     }
+
+
+def regions_for(shape: Shape) -> tuple[Region, ...]:
+    """The regions that a generator has directions for: only one that tells tissues apart knows any but ALL."""
+    return tuple(Region) if shape.tissues else (Region.ALL,)
+
+
+def _steps(latents: Array, known: Array) -> tuple[tuple[Direction, ...], Array]:
+    """All directions, and [direction, latent]: one standard deviation of latents[sample, latent] along each."""
+    cloud = Cloud.around(latents)
+    found = directions(cloud.whitened(latents), known, [phase.value for phase in PHASES])
+    return found, np.stack([cloud.spread @ direction.unit for direction in found])
+
+
+@torch.inference_mode()
+def _members(network: CounterfactualNetwork, latents: Array, images: Tensor) -> dict[Region, NDArray[np.bool_]]:
+    """Which of the latents lie in each region; everywhere all of them, where a region has too few."""
+    everything = np.ones(len(latents), bool)
+    shape = network.generator.shape
+    if not shape.tissues:
+        return {Region.ALL: everything}
+    seen = [network.encoder.code(some)[1] for some in _batches(images)]
+    named = [name for some in seen if some is not None for name in regions_of(some[:, : shape.tissues])]
+    # Latents of random z have no place of their own.
+    placed = np.array([Region.ALL] * (len(latents) - len(named)) + named)
+    members = {region: everything if region is Region.ALL else placed == region for region in regions_for(shape)}
+    return {region: chosen if chosen.sum() >= ENOUGH else everything for region, chosen in members.items()}
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from inference.counterfactual.cloud import Array, Cloud
 from inference.counterfactual.predictor import Predictor, predictor_of, probabilities
+from inference.counterfactual.regions import Region, regions_of
 from inference.counterfactual.view import View
 from inference.errors import CannotExplain
 from inference.models import Bundle, ModelCard
@@ -24,6 +25,8 @@ class CounterfactualModel:
     cloud: Cloud
     names: tuple[str, ...]
     """Names of the directions, in their order."""
+    regions: tuple[Region, ...]
+    """Those that have directions of their own, ALL first."""
     farthest: float
     """Distance from the cloud's centre beyond which a latent is not known: that of 99 % of its latents."""
     card: ModelCard
@@ -48,6 +51,7 @@ class CounterfactualModel:
             predictor=predictor_of(explained, device),
             cloud=cloud,
             names=tuple(options["directions"]),
+            regions=tuple(Region(name) for name in options["regions"]),
             farthest=float(generator.card.metrics["distance"]["99 %"]),
             card=generator.card,
             explained=explained.card,
@@ -58,8 +62,14 @@ class CounterfactualModel:
         """Where the network is."""
         return self.network.mean.device
 
-    def step(self, name: str) -> Array:
-        """[latent]: one standard deviation along a direction; "b > a" is "a > b" backwards.
+    def regions_of(self, anatomy: Tensor | None) -> tuple[Region, ...]:
+        """The regions whose directions suit a slice of anatomy[channel, row, column]: ALL, and its own."""
+        if anatomy is None or len(self.regions) == 1:
+            return (Region.ALL,)
+        return Region.ALL, *regions_of(anatomy[None, : self.network.generator.shape.tissues])
+
+    def step(self, name: str, region: Region = Region.ALL) -> Array:
+        """[latent]: one standard deviation of a region's latents along a direction; "b > a" is "a > b" backwards.
 
         Raises KeyError for a name that is none.
         """
@@ -67,8 +77,8 @@ class CounterfactualModel:
         if name not in self.names and backwards not in self.names:
             raise KeyError(f"no direction {name!r}: there are {', '.join(self.names)}")
         known, sign = (name, 1.0) if name in self.names else (backwards, -1.0)
-        unit = self.network.directions[self.names.index(known)].double().cpu().numpy()
-        return np.asarray(sign * (self.cloud.spread @ (unit / np.linalg.norm(unit))))
+        along = self.network.directions[self.regions.index(region), self.names.index(known)]
+        return np.asarray(sign * along.double().cpu().numpy())
 
     def images(self, latents: Tensor, anatomy: Tensor | None = None) -> Tensor:
         """latents[slice, block, latent], anatomy[slice, channel, row, column] -> hounsfield[slice, row, column].

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +92,14 @@ def neighbour(answer: Phase, inversion: Inversion) -> Phase:
 def towards(
     model: CounterfactualModel, inversion: Inversion, target: Phase, steps_sd: Sequence[float] = STEPS_SD
 ) -> Walk:
-    """The walk along the target's own direction; along the neighbours' where that one alone reaches the target."""
+    """Of the walks along all directions that lead to the target, one that reaches it; of those the steadiest."""
     answer = PHASES[int(inversion.source.argmax())]
-    walks = (walk(model, inversion.latents, way, steps_sd, inversion.anatomy) for way in routes(answer, target))
-    own = next(walks)
-    return next((made for made in chain((own,), walks) if made.flip_sd is not None), own)
+    walks = [
+        walk(model, inversion.latents, way, steps_sd, inversion.anatomy, region)
+        for region in model.regions_of(inversion.anatomy)
+        for way in routes(answer, target)
+    ]
+    return max(walks, key=lambda made: (made.flip_sd is not None, np.nan_to_num(made.spearman, nan=-1.0)))
 
 
 def routes(answer: Phase, target: Phase) -> tuple[str, ...]:
@@ -137,6 +139,7 @@ def facts(found: Counterfactual) -> dict[str, Any]:
     }
     if found.walk is not None:
         rows = zip(found.walk.steps_sd, found.walk.probabilities, strict=True)
+        told["direction"], told["region"] = found.walk.direction, found.walk.region.value
         told["spearman"] = round(found.walk.spearman, 4)
         told["flip_sd"] = found.walk.flip_sd
         told["steps"] = [

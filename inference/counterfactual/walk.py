@@ -12,6 +12,7 @@ from torch import Tensor
 from inference.counterfactual.cloud import Array
 from inference.counterfactual.model import CounterfactualModel
 from inference.counterfactual.predictor import probabilities
+from inference.counterfactual.regions import Region
 from inference.phases import PHASES
 
 STEPS_SD: tuple[float, ...] = tuple(float(step) for step in np.linspace(-3.0, 3.0, 13))
@@ -24,6 +25,8 @@ class Walk:
 
     direction: str
     """A class, or "class > class"."""
+    region: Region
+    """Whose latents the direction was learned from."""
     target: int
     """Class that the direction leads to."""
     steps_sd: tuple[float, ...]
@@ -67,18 +70,19 @@ def walk(
     direction: str,
     steps_sd: Sequence[float] = STEPS_SD,
     anatomy: Tensor | None = None,
+    region: Region = Region.ALL,
 ) -> Walk:
     """latents[block, latent] moved along a direction, in every block alike. Raises KeyError for an unknown one.
 
     anatomy[channel, row, column], where the generator takes any, stays as it is.
     """
     steps = torch.tensor(list(steps_sd), dtype=torch.float32)
-    along = torch.from_numpy(model.step(direction)).float()
+    along = torch.from_numpy(model.step(direction, region)).float()
     moved = latents[None] + steps[:, None, None] * along[None, None]
     with torch.no_grad():
         made = model.images(moved, None if anatomy is None else anatomy.expand(len(moved), -1, -1, -1))
     target = target_of(direction)
-    return Walk(direction, target, tuple(map(float, steps_sd)), made.numpy(), model.logits(made))
+    return Walk(direction, region, target, tuple(map(float, steps_sd)), made.numpy(), model.logits(made))
 
 
 def target_of(direction: str) -> int:

@@ -27,8 +27,8 @@ SHARPNESS = 4.0
 
 MOST_WIDER, MOST_BESIDE = 2.0, 1.0
 """How far a batch may be wider than usual, as a factor, and lie beside it, in standard deviations."""
-ENOUGH_PIXELS = 2.0
-"""Of a tissue, for half of its mean to count."""
+ENOUGH_PIXELS = 0.5
+"""Of a tissue and pure, for half of its mean to count."""
 ATTENUATION_GAIN = 4.0
 """Means differ by a quarter of the window's half from one time to the next."""
 
@@ -130,7 +130,10 @@ class Encoder(nn.Module):
 def attenuation(image: Tensor, shares: Tensor) -> Tensor:
     """[batch, 2 tissue]: mean of image[batch, 1, row, column] within each of shares[batch, tissue, row, column], and
     how much there is of it: 0 to 1; a tissue that is not there has the mean 0.
+
+    Shares count squared: what a pixel holds a little of says little about it, and small vessels have many such.
     """
+    shares = shares.square()
     coarse = F.adaptive_avg_pool2d(image, (shares.shape[2], shares.shape[3])).float().flatten(1)
     pixels = shares.sum(dim=(2, 3))
     total = (shares.flatten(2) @ coarse[:, :, None])[:, :, 0]
@@ -138,19 +141,22 @@ def attenuation(image: Tensor, shares: Tensor) -> Tensor:
 
 
 class CounterfactualNetwork(nn.Module):
-    """Generator, encoder, the cloud of known latents and the directions in it: all that a bundle holds."""
+    """Generator, encoder, the cloud of known latents and the directions in it: all that a bundle holds.
+
+    directions[region, direction, latent]: one standard deviation of a region's latents along each direction.
+    """
 
     mean: Tensor
     spread: Tensor
     directions: Tensor
 
-    def __init__(self, shape: Shape, directions: int) -> None:
+    def __init__(self, shape: Shape, directions: int, regions: int = 1) -> None:
         super().__init__()
         self.generator = Generator(shape)
         self.encoder = Encoder(shape)
         self.register_buffer("mean", torch.zeros(shape.latent))
         self.register_buffer("spread", torch.eye(shape.latent))
-        self.register_buffer("directions", torch.zeros(directions, shape.latent))
+        self.register_buffer("directions", torch.zeros(regions, directions, shape.latent))
 
     def forward(self, image: Tensor) -> Tensor:
         """The reconstruction of image[batch, 1, row, column]."""
@@ -160,4 +166,4 @@ class CounterfactualNetwork(nn.Module):
 
 def counterfactual_network(options: Mapping[str, Any]) -> CounterfactualNetwork:
     """From a model card's options. Raises KeyError, TypeError or ValueError when they do not describe one."""
-    return CounterfactualNetwork(Shape.from_options(options), len(options["directions"]))
+    return CounterfactualNetwork(Shape.from_options(options), len(options["directions"]), len(options["regions"]))

@@ -95,7 +95,8 @@ class StyledConv(nn.Module):
         found = self.conv(x, latent, self.twice, GAIN)
         if noise is not None:
             found = found + noise.to(found.dtype) * (self.noise_strength * GAIN)
-        return F.leaky_relu(found + self.bias[:, None, None] * GAIN, SLOPE)
+        # In the features' own precision: a float32 bias would make float32 of all that follows.
+        return F.leaky_relu(found + (self.bias[:, None, None] * GAIN).to(found.dtype), SLOPE)
 
 
 class ToImage(nn.Module):

@@ -24,6 +24,8 @@ from inference.training.generator_losses import level_loss, levels, shares_of, s
 
 SMOOTHED = 5
 """Pixels over which the difference of two times is averaged: what is noise and no contrast should not count."""
+MOST_EVENED = 4.0
+"""How much more a change counts at most where little else changes in its slice."""
 TOLD = 0.5
 """Share of the slices whose tissues are told."""
 EXCHANGED = 4
@@ -50,7 +52,7 @@ class Lesson:
         """`same`: share of the slices that are wanted as they are; `changed`: see Weights; `size`: of the truth."""
         kept = torch.rand(len(images.real), generator=random) < same
         wanted = torch.where(kept.to(images.real.device)[:, None, None, None], images.real, images.other)
-        change = F.avg_pool2d(images.real - images.other, SMOOTHED, stride=1, padding=SMOOTHED // 2).abs()
+        change = evened(F.avg_pool2d(images.real - images.other, SMOOTHED, stride=1, padding=SMOOTHED // 2).abs())
         told = (torch.rand(len(images.real), generator=random) < TOLD).to(images.real)[:, None, None, None]
         return cls(images.real, wanted, 1.0 + changed * change, shares_of(images.tissue, len(Tissue), size), told)
 
@@ -65,6 +67,15 @@ class Lesson:
         return torch.cat([shares, anatomy[:, len(Tissue) :]], dim=1)
 
 
+def evened(change: Tensor) -> Tensor:
+    """change[slice, 1, row, column] >= 0, raised where a slice changes little in all.
+
+    Or slices through the pelvis, where two small vessels tell the phase, would hardly count beside whole organs.
+    """
+    each = change.mean(dim=(1, 2, 3), keepdim=True)
+    return change * (each.mean() / each.clamp(min=1e-6)).sqrt().clamp(1.0, MOST_EVENED)
+
+
 def tissue_losses(lesson: Lesson, shares: Sequence[Tensor], read: Tensor) -> Mapping[str, Tensor]:
     """Of shares[slice, tissue, row, column] of the slices at any times, and of levels read from w[slice, tissue]."""
     wanted, known = levels(lesson.wanted, lesson.truth)
@@ -72,13 +83,17 @@ def tissue_losses(lesson: Lesson, shares: Sequence[Tensor], read: Tensor) -> Map
     return {"tissue": tissue, "level": level_loss(read, wanted, known)}
 
 
-def exchange_losses(lesson: Lesson, made: Tensor) -> Mapping[str, Tensor]:
-    """Of made[slice, 1, row, column]: the lesson's first slices with the latents of the slice before each of them."""
+def exchange_losses(lesson: Lesson, made: Tensor, own: Tensor) -> Mapping[str, Tensor]:
+    """Of made[slice, 1, row, column]: the lesson's first slices with the latents of the slice before each of them.
+
+    own[slice, 1, row, column]: all slices with their own latents. What stays is compared to them, and not to the real
+    slices, beside whose noise a change of one HU over all fat, more than what a small vessel does, would not be seen.
+    """
     count = len(made)
     wanted, known = (of.roll(1, dims=0)[:count] for of in levels(lesson.wanted, lesson.truth))
     found, there = levels(made, lesson.truth[:count])
     still = lesson.truth[:count, list(STILL)].sum(dim=1, keepdim=True)
     return {
         "exchange": level_loss(found, wanted, known * there),
-        "stir": stirring(made, lesson.real[:count], F.interpolate(still, size=made.shape[2:])),
+        "stir": stirring(made, own[:count].detach(), F.interpolate(still, size=made.shape[2:])),
     }

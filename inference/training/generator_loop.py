@@ -67,7 +67,7 @@ class Weights:
     tissue: float = 2.0
     level: float = 2.0
     exchange: float = 3.0
-    stir: float = 3.0
+    stir: float = 6.0
     """See generator_lesson; only where the anatomy holds tissues."""
     known: float = 1.0
     """Of random w being distributed as encoded ones are."""
@@ -163,18 +163,24 @@ class GeneratorTrainer:
         loss = weights.reconstruction * difference + weights.known * known
         if given is not None and self.shape.tissues:
             shares = [anatomy[:, : self.shape.tissues] for anatomy in seen if anatomy is not None]
-            loss = loss + self._tissues(lesson, latents, given, shares, random)
+            loss = loss + self._tissues(lesson, made, latents, given, shares, random)
         return loss
 
     def _tissues(
-        self, lesson: Lesson, latents: Tensor, given: Tensor, shares: list[Tensor], random: torch.Generator
+        self,
+        lesson: Lesson,
+        made: Tensor,
+        latents: Tensor,
+        given: Tensor,
+        shares: list[Tensor],
+        random: torch.Generator,
     ) -> Tensor:
         """What the tissues teach."""
         found = dict(tissue_losses(lesson, shares, self.reader(latents[:, 0])))
         count = -(-len(latents) // EXCHANGED)
         with self._half():
             other = self.generator.synthesis(latents.roll(1, dims=0)[:count], random, "random", given[:count])
-        found |= exchange_losses(lesson, other)
+        found |= exchange_losses(lesson, other, made)
         self._note(**found)
         return sum((getattr(self.weights, name) * loss for name, loss in found.items()), torch.zeros(()))
 

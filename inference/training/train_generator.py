@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from inference.counterfactual.fitting import Fitting, fit
+from inference.counterfactual.fitting import Fitting, fit, regions_for
 from inference.counterfactual.view import View
 from inference.models import Bundle, ModelCard, save_bundle
 from inference.networks.inverter import CounterfactualNetwork, Encoder
@@ -50,7 +50,7 @@ class GeneratorTraining:
     batch: int = 8
     view: View = field(default_factory=View)
     shape: Shape = field(default_factory=lambda: Shape(most=96, anatomy=32, tissues=len(Tissue)))
-    weights: Weights = field(default_factory=lambda: Weights(alone=10_000))
+    weights: Weights = field(default_factory=lambda: Weights(alone=25_000))
     fitting: Fitting = field(default_factory=Fitting)
     seed: int = 0
     workers: int = 1
@@ -155,7 +155,7 @@ def export(
     metrics: Mapping[str, Any] | None = None,
 ) -> ModelCard:
     """The running means of the weights with the directions of `explained`, as a bundle."""
-    network = CounterfactualNetwork(training.shape, len(training.fitting.names))
+    network = CounterfactualNetwork(training.shape, len(training.fitting.names), len(regions_for(training.shape)))
     network.generator.load_state_dict(trainer.mean_generator.state_dict())
     network.encoder.load_state_dict(trainer.mean_encoder.state_dict())
     network = network.half().float().eval().requires_grad_(False)
@@ -184,6 +184,7 @@ def _card(
         **training.view.as_options(),
         "shape": training.shape.as_options(),
         "directions": list(training.fitting.names),
+        "regions": [region.value for region in regions_for(training.shape)],
         "explains": explained.card.weights_sha256,
         "steps": trainer.progress.step,
         "images": trainer.progress.images,

@@ -1,6 +1,7 @@
 """Counterfactuals: directions are found, walks change what they say, and what is not known is not shown."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,21 +12,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.counterfactual.cloud import Cloud
+from inference.counterfactual.cloud import Array, Cloud
 from inference.counterfactual.directions import directions, names_of, ranking, ridge_logistic
 from inference.counterfactual.fidelity import bootstrapped, frechet_distance, share_in, share_of_hottest
 from inference.counterfactual.fitting import Fitting, fit
-from inference.counterfactual.inversion import Refinement, invert, refined
+from inference.counterfactual.inversion import Inversion, Refinement, invert, refined
 from inference.counterfactual.model import CounterfactualModel
 from inference.counterfactual.predictor import Predictor, predictor_of
+from inference.counterfactual.regions import Region, regions_of
 from inference.counterfactual.series import Counterfactual, counterfactual, facts, routes, towards, write
 from inference.counterfactual.view import View
-from inference.counterfactual.walk import STEPS_SD, walk
+from inference.counterfactual.walk import STEPS_SD, Walk, walk
 from inference.errors import CannotExplain
 from inference.models import Bundle, ModelCard, load_bundle, save_bundle
 from inference.networks.classifier import PhaseClassifier
-from inference.networks.inverter import CounterfactualNetwork
+from inference.networks.inverter import Code, CounterfactualNetwork
 from inference.networks.stylegan2 import Shape
+from inference.phantom.tissues import Tissue
 from inference.phases import PHASES, Phase
 from inference.preprocessing import Grid
 from inference.rendering.caption import Caption
@@ -50,7 +53,8 @@ def generator_bundle(explains: str = "abc") -> Bundle:
     names = names_of([phase.value for phase in PHASES])
     network = CounterfactualNetwork(SHAPE, len(names)).eval().requires_grad_(False)
     network.directions.copy_(torch.eye(SHAPE.latent)[[0, 1, 2, 3, 4, 5, 0]])
-    options = {**VIEW.as_options(), "shape": SHAPE.as_options(), "directions": list(names), "explains": explains}
+    options = {**VIEW.as_options(), "shape": SHAPE.as_options(), "directions": list(names)}
+    options |= {"regions": ["all"], "explains": explains}
     card = ModelCard("generator", "1", "generator", "counterfactual", "def", "", "", "", {}, options)
     return Bundle(replace(card, metrics={"distance": {"99 %": 50.0}}), network)
 
@@ -190,10 +194,56 @@ def test_refinement_brings_the_reconstruction_nearer() -> None:
     """A few steps lower the error, and look at the image alone."""
     made = model()
     images = torch.rand(2, 1, 16, 16) * 2 - 1
-    source = np.full((2, 4), 0.25)
+    source = others_than(invert(made, images, np.full((2, 4), 0.25), Refinement(steps=0)))
     plain = invert(made, images, source, Refinement(steps=0))
     better = invert(made, images, source, Refinement(steps=60))
     assert all(b.error_hu < a.error_hu for a, b in zip(plain, better, strict=True))
+
+
+def test_a_slice_that_is_answered_as_it_was_is_not_refined() -> None:
+    """Of two slices the one that is not: what is drawn by refinement follows w less."""
+    made = model()
+    images = torch.rand(2, 1, 16, 16) * 2 - 1
+    plain = invert(made, images, np.full((2, 4), 0.25), Refinement(steps=0))
+    source = np.stack([plain[0].kept, others_than(plain)[1]])
+    found = invert(made, images, source, Refinement(steps=5))
+    assert torch.equal(found[0].latents, plain[0].latents)
+    assert not torch.equal(found[1].latents, plain[1].latents)
+
+
+def test_the_texture_is_refined_only_where_w_does_not_suffice() -> None:
+    """Each stage begins at what the encoder read, and the last one that is tried is kept."""
+    made = anatomical()
+    images = torch.rand(2, 1, 16, 16) * 2 - 1
+    plain = invert(made, images, np.full((2, 4), 0.25), Refinement(steps=0))
+    how = Refinement(steps=5)
+    by_w = refined(made, images, made.network.encoder.code(images), how)
+    said = invert_answers(made, by_w)
+    found = invert(made, images, others_than(plain, said), how)
+    assert all(one.anatomy is not None for one in (*plain, *found))
+    for one, before, kept in zip(found, plain, said, strict=True):
+        assert int(one.source.argmax()) not in (int(before.kept.argmax()), int(kept.argmax()))
+        assert not torch.allclose(one.anatomy, before.anatomy, atol=1e-2)  # type: ignore[arg-type]
+    enough = invert(made, images[:1], said[:1], how)[0]
+    assert torch.allclose(enough.anatomy, plain[0].anatomy, atol=1e-5)  # type: ignore[arg-type]
+
+
+def others_than(found: Sequence[Inversion], *answers: Array) -> Array:
+    """For each slice a sure answer that was given neither to its reconstruction nor among `answers`."""
+    given = [{int(one.kept.argmax()), *(int(a[i].argmax()) for a in answers)} for i, one in enumerate(found)]
+    return np.eye(4)[[min(set(range(4)) - taken) for taken in given]]
+
+
+def invert_answers(made: CounterfactualModel, code: Code) -> Array:
+    """What the explained model says of the images of a code."""
+    return made.probabilities(made.images(*code))
+
+
+def anatomical() -> CounterfactualModel:
+    """The model with a generator that takes anatomy."""
+    shape = replace(SHAPE, anatomy=5, tissues=3, anatomy_size=8)
+    torch.manual_seed(0)
+    return replace(model(), network=CounterfactualNetwork(shape, len(model().names)).eval().requires_grad_(False))
 
 
 def test_a_slice_whose_phase_flips_on_reconstruction_is_not_explained() -> None:
@@ -223,10 +273,39 @@ def test_fitting_knows_the_black_box_by_its_predictions_alone() -> None:
     network = CounterfactualNetwork(SHAPE, 7).eval().requires_grad_(False)
     bundle = phase_bundle()
     figures = fit(network, VIEW, bundle, torch.rand(40, 1, 16, 16) * 2 - 1, Fitting(samples=80, images=40))
-    assert torch.allclose(network.directions.norm(dim=1), torch.ones(7), atol=1e-5)
-    assert set(figures) == {"direction auc", "answers to the latents", "distance"}
+    whitened = torch.linalg.solve(network.spread, network.directions[0].T)
+    assert torch.allclose(whitened.norm(dim=0), torch.ones(7), atol=1e-3)
+    assert set(figures) == {"direction auc", "latents", "answers to the latents", "distance"}
+    assert figures["latents"] == {"all": 120}
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     assert bool(network.mean.abs().sum() > 0)
+
+
+def test_each_region_has_directions_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fitted to its own latents; a region with too few of them takes what holds everywhere."""
+    shape = replace(SHAPE, anatomy=len(Tissue), tissues=len(Tissue), anatomy_size=8)
+    torch.manual_seed(0)
+    network = CounterfactualNetwork(shape, 7, len(Region)).eval().requires_grad_(False)
+    named = [Region.THORAX] * 20 + [Region.ABDOMEN] * 40
+    monkeypatch.setattr("inference.counterfactual.fitting.regions_of", lambda shares: [named.pop(0) for _ in shares])
+    monkeypatch.setattr("inference.counterfactual.fitting.ENOUGH", 30)
+    figures = fit(network, VIEW, phase_bundle(), torch.rand(60, 1, 16, 16) * 2 - 1, Fitting(images=60))
+    assert figures["latents"] == {"all": 60, "thorax": 60, "abdomen": 40, "elsewhere": 60}
+    everywhere, thorax, abdomen, elsewhere = network.directions
+    assert torch.equal(everywhere, thorax)
+    assert torch.equal(everywhere, elsewhere)
+    assert not torch.allclose(everywhere, abdomen, atol=1e-3)
+
+
+def test_a_slice_lies_where_most_of_its_organs_do() -> None:
+    """A little of an organ at the edge says nothing."""
+    shares = torch.zeros(4, len(Tissue), 16, 16)
+    shares[0, Tissue.LEFT_HEART, 4:8] = 1.0
+    shares[0, Tissue.LIVER, 0:2] = 1.0
+    shares[1, Tissue.CORTEX, 4:8] = 0.5
+    shares[2, Tissue.LIVER, 0, 0] = 0.9
+    shares[3, Tissue.ARTERY] = 1.0
+    assert regions_of(shares) == [Region.THORAX, Region.ABDOMEN, Region.ELSEWHERE, Region.ELSEWHERE]
 
 
 def test_a_bundle_keeps_generator_cloud_and_directions(tmp_path: Path) -> None:
@@ -254,7 +333,7 @@ def test_neighbours_have_a_second_way(answer: Phase, target: Phase, names: tuple
 
 
 def test_the_way_that_reaches_the_target_is_shown() -> None:
-    """The pair's where it alone flips the answer; else the target's own, whether it does or not."""
+    """The pair's where it alone flips the answer; the target's own where both do as steadily, or neither."""
     made = model()
     inverted = invert(made, torch.rand(1, 1, 16, 16) * 2 - 1, np.eye(4)[1:2], Refinement(steps=0))[0]
 
@@ -288,15 +367,38 @@ def test_the_way_that_reaches_the_target_is_shown() -> None:
         assert (found.flip_sd is not None) == bool(reaching)
 
 
+def test_of_the_ways_that_reach_the_target_the_steadiest_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever region it was learned from; a way that reaches it comes before a steadier one that does not."""
+    made = model()
+    inverted = invert(made, torch.rand(1, 1, 16, 16) * 2 - 1, np.eye(4)[1:2], Refinement(steps=0))[0]
+    plain = walk(made, inverted.latents, "portal venous")
+    steps = np.array(STEPS_SD)
+    steady, shaky = np.where(steps > 0, steps, steps - 1.0), np.where(steps > 0, 2.0 - steps / 9.0, 0.1 * steps)
+
+    def shown_of(rising: dict[tuple[str, Region], np.ndarray]) -> tuple[str, Region]:
+        def walked(_: object, __: object, way: str, ___: object, ____: object, region: Region) -> Walk:
+            target = rising.get((way, region), 0.01 * steps)
+            logits = np.stack([np.zeros(13), np.ones(13), target, np.zeros(13)], axis=1)
+            return replace(plain, direction=way, region=region, logits=logits)
+
+        monkeypatch.setattr("inference.counterfactual.series.walk", walked)
+        monkeypatch.setattr(CounterfactualModel, "regions_of", lambda *_: (Region.ALL, Region.THORAX))
+        found = towards(made, inverted, Phase.PORTAL_VENOUS)
+        return found.direction, found.region
+
+    pair, own = "arterial > portal venous", "portal venous"
+    assert shown_of({}) == (own, Region.ALL)
+    assert shown_of({(own, Region.ALL): shaky}) == (own, Region.ALL)
+    assert shown_of({(own, Region.THORAX): shaky}) == (own, Region.THORAX)
+    assert shown_of({(own, Region.ALL): shaky, (pair, Region.THORAX): steady}) == (pair, Region.THORAX)
+
+
 def test_refinement_leaves_tissues_where_they_were_read() -> None:
     """The texture beside them and w are improved, the same w for all blocks."""
-    shape = replace(SHAPE, anatomy=5, tissues=3, anatomy_size=8)
-    torch.manual_seed(0)
-    network = CounterfactualNetwork(shape, len(model().names)).eval().requires_grad_(False)
-    made = replace(model(), network=network)
+    made = anatomical()
     images = torch.rand(2, 1, 16, 16) * 2 - 1
-    start, anatomy = network.encoder.code(images)
-    latents, refined_anatomy = refined(made, images, Refinement(steps=5))
+    start, anatomy = read = made.network.encoder.code(images)
+    latents, refined_anatomy = refined(made, images, read, Refinement(steps=5), with_texture=True)
     assert anatomy is not None
     assert refined_anatomy is not None
     assert torch.equal(refined_anatomy[:, :3], anatomy[:, :3])

@@ -11,7 +11,7 @@ from inference.networks.stylegan2 import Shape
 from inference.phantom.organs import PHASE_BEARING, Organ
 from inference.phantom.tissues import STILL, UNKNOWN, Tissue, tissue_table
 from inference.training.generator_data import Images
-from inference.training.generator_lesson import Lesson, exchange_losses, tissue_losses
+from inference.training.generator_lesson import MOST_EVENED, Lesson, evened, exchange_losses, tissue_losses
 from inference.training.generator_loop import GeneratorTrainer, Weights
 from inference.training.generator_losses import level_loss, levels, shares_of, stirring, tissue_loss
 
@@ -78,15 +78,28 @@ def test_a_rare_tissue_counts_more_than_its_pixels() -> None:
 
 
 def test_levels_are_means_within_a_tissue_where_there_is_enough_of_it() -> None:
-    """Three pixels say nothing."""
+    """Three quarters of a pixel say nothing, a whole one does."""
     tissue = halves(Tissue.LIVER, Tissue.BONE)
     tissue[0, 0, :3] = int(Tissue.ARTERY)
     image = painted(tissue, {Tissue.LIVER: 0.25, Tissue.BONE: 1.0, Tissue.ARTERY: -1.0})
     found, known = levels(image, shares_of(tissue, COUNT, 8))
-    assert float(found[0, Tissue.LIVER]) == pytest.approx(0.25)
-    assert float(found[0, Tissue.BONE]) == pytest.approx(1.0)
+    assert [float(found[0, t]) for t in (Tissue.BONE, Tissue.LIVER, Tissue.ARTERY)] == pytest.approx([1.0, 0.25, -1.0])
+    assert known[0].nonzero()[:, 0].tolist() == [int(Tissue.BONE), int(Tissue.LIVER), int(Tissue.ARTERY)]
+    _, known = levels(image, shares_of(tissue, COUNT, 4))
     assert known[0].nonzero()[:, 0].tolist() == [int(Tissue.BONE), int(Tissue.LIVER)]
     assert float(level_loss(found, found + 0.5 * known, known)) == pytest.approx(0.5)
+
+
+def test_a_change_counts_more_where_little_else_changes_in_its_slice() -> None:
+    """Up to a limit; what changes more than the others counts as it is, and no change stays none."""
+    change = torch.zeros(4, 1, 4, 4)
+    for index, amount in enumerate((1.0, 0.1, 1e-6)):
+        change[index, 0, 0, 0] = amount
+    found = evened(change)[:, 0, 0, 0] / change[:, 0, 0, 0].clamp(min=1e-12)
+    assert float(found[0]) == 1.0
+    assert 1.0 < float(found[1]) < MOST_EVENED
+    assert float(found[2]) == pytest.approx(MOST_EVENED)
+    assert float(evened(change)[3].sum()) == 0.0
 
 
 def test_stirring_looks_at_still_pixels_alone() -> None:
@@ -118,15 +131,16 @@ def test_what_is_wanted_is_the_other_and_counts_more_where_it_differs() -> None:
 
 
 def test_with_another_patients_latents_the_tissues_take_that_patients_levels() -> None:
-    """The first slice made with the second's latents: its liver is to be 0.6, its bone to stay."""
+    """The first slice made with the second's latents: its liver is to be 0.6, its bone to stay as made."""
     taught = lesson()
     right = painted(halves(Tissue.LIVER, Tissue.BONE), {Tissue.LIVER: 0.6, Tissue.BONE: 0.9})
-    found = exchange_losses(taught, right)
+    found = exchange_losses(taught, right, taught.wanted)
     assert float(found["exchange"]) == pytest.approx(0.0, abs=1e-6)
     assert float(found["stir"]) == pytest.approx(0.0, abs=1e-6)
-    own = exchange_losses(taught, taught.wanted[:1])
+    own = exchange_losses(taught, taught.wanted[:1], taught.wanted)
     assert float(own["exchange"]) == pytest.approx(0.15, abs=1e-6)
-    assert float(exchange_losses(taught, right + 0.2)["stir"]) == pytest.approx(0.2, abs=1e-6)
+    assert float(exchange_losses(taught, right + 0.2, taught.wanted)["stir"]) == pytest.approx(0.2, abs=1e-6)
+    assert float(exchange_losses(taught, right, taught.wanted - 0.1)["stir"]) == pytest.approx(0.1, abs=1e-6)
 
 
 def test_levels_are_read_from_what_is_wanted() -> None:

@@ -165,13 +165,14 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
 
 
 def test_a_network_is_the_same_after_its_card() -> None:
-    """Shape and number of directions come back from the options."""
+    """Shape and numbers of directions and regions come back from the options."""
     from inference.networks.inverter import counterfactual_network
 
-    network = counterfactual_network({"shape": SMALL.as_options(), "directions": ["a", "b"]}).eval()
+    options = {"shape": SMALL.as_options(), "directions": ["a", "b"], "regions": ["all", "thorax", "abdomen"]}
+    network = counterfactual_network(options).eval()
     assert isinstance(network, CounterfactualNetwork)
     assert network.generator.shape == SMALL
-    assert network.directions.shape == (2, 12)
+    assert network.directions.shape == (3, 2, 12)
     assert math.isfinite(float(network(torch.randn(1, 1, 16, 16)).sum()))
 
 

@@ -14,6 +14,7 @@ from dicomnode.results import ResultObject, ResultOptions, codes
 from dicomnode.results.counterfactual import KIND
 from dicomnode.series.header import read_file_header
 from dicomnode.series.screening import Policy, screen
+from inference.counterfactual.regions import Region
 from inference.counterfactual.series import Counterfactual
 from inference.counterfactual.walk import Walk
 from inference.phases import Phase
@@ -28,7 +29,7 @@ def counterfactual(reason: str | None = None) -> Counterfactual:
     """Five steps from portal venous to delayed; or the reason why there are none."""
     hounsfield = np.stack([np.full((16, 16), 40.0 + 20 * step, np.float32) for step in STEPS])
     logits = np.stack([[-5.0, -2.0, 2.0 - step, 1.0 + step] for step in STEPS])
-    walk = None if reason else Walk("portal venous > delayed", 3, STEPS, hounsfield, logits)
+    walk = None if reason else Walk("portal venous > delayed", Region.ALL, 3, STEPS, hounsfield, logits)
     generator = make.card(name="generator-test", task="generator", weights_sha256="cd" * 32)
     return Counterfactual(6, Phase.PORTAL_VENOUS, Phase.DELAYED, walk, reason, 9.0, 0.1, 1.0, generator)
 
