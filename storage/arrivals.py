@@ -179,7 +179,7 @@ def _aside(study_uid: str, series_uid: str, up_to: int) -> tuple[ColumnElement[b
 def _unknown(connection: Connection, paths: Iterable[str]) -> list[str]:
     unknown = []
     for chunk in _chunks(paths):
-        known = set(connection.scalars(select(ArrivalRow.path).where(ArrivalRow.path.in_(chunk))))
+        known = set(connection.scalars(select(ArrivalRow.path).where(ArrivalRow.path.in_(_evened(chunk)))))
         unknown += [path for path in chunk if path not in known]
     return unknown
 
@@ -189,7 +189,7 @@ def _removed(connection: Connection, paths: Iterable[str]) -> dict[str, datetime
     removed: dict[str, datetime] = {}
     for chunk in _chunks(paths):
         query = select(ArrivalRow.path, ArrivalRow.removed_at)
-        query = query.where(ArrivalRow.path.in_(chunk), ArrivalRow.removed_at.is_not(None))
+        query = query.where(ArrivalRow.path.in_(_evened(chunk)), ArrivalRow.removed_at.is_not(None))
         removed.update((row.path, row.removed_at) for row in connection.execute(query))
     return removed
 
@@ -207,8 +207,16 @@ def _flag_changed(connection: Connection, sop_uids: Iterable[str]) -> None:
     other = aliased(ArrivalRow)
     twin = exists().where(other.sop_uid == ArrivalRow.sop_uid, other.digest != ArrivalRow.digest)
     for chunk in _chunks(sop_uids):
-        flag = update(ArrivalRow).where(ArrivalRow.sop_uid.in_(chunk), ~ArrivalRow.changed, twin)
+        flag = update(ArrivalRow).where(ArrivalRow.sop_uid.in_(_evened(chunk)), ~ArrivalRow.changed, twin)
         connection.execute(flag.values(changed=True))
+
+
+def _evened(values: list[T]) -> list[T]:
+    """The values, the last of them again and again up to a power of two: the same to `IN`.
+
+    A driver keeps a statement for each number of values, and batches have as many lengths as there are.
+    """
+    return values + values[-1:] * ((1 << (len(values) - 1).bit_length()) - len(values))
 
 
 def _chunks(values: Iterable[T]) -> Iterator[list[T]]:

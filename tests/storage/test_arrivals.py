@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledger_factories import NOON, SERIES, STUDY, arrival
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from storage.arrivals import Arrivals, Arrived
 from storage.associations import Associations
@@ -141,3 +141,17 @@ def test_a_refused_instance_is_logged_with_its_status(database: Database) -> Non
     (event,) = Events(database).latest(kind="refused")
     assert event.data == {"status": "0xA900"}
     assert event.text == "refused: its SOP Class UID is not that of the command"
+
+
+def test_batches_of_all_lengths_need_few_statements(database: Database) -> None:
+    """A driver keeps each one that it has seen: a receiver would grow with every new length of a batch."""
+    seen: set[str] = set()
+    listener = ("before_cursor_execute", lambda *call: seen.add(call[2]))
+    event.listen(Engine, *listener)
+    try:
+        for length in range(1, 40):
+            Arrivals(database).record_many([arrival(1000 * length + n) for n in range(length)])
+    finally:
+        event.remove(Engine, *listener)
+    together = {statement for statement in seen if " IN (" in statement}
+    assert 3 <= len(together) <= 3 * 7
