@@ -20,6 +20,8 @@ from inference.volume import Hounsfield, Volume
 
 ARRAYS_FILE, FACTS_FILE = "counterfactual.npz", "counterfactual.json"
 NOTE = "SYNTHETIC IMAGES - not the patient. Not for diagnostic use."
+STEADY = 0.9
+"""Spearman's correlation from which on a walk is steady: what it is to be above in the median."""
 NO_SLICES = "There is no slice to start from."
 
 
@@ -92,14 +94,20 @@ def neighbour(answer: Phase, inversion: Inversion) -> Phase:
 def towards(
     model: CounterfactualModel, inversion: Inversion, target: Phase, steps_sd: Sequence[float] = STEPS_SD
 ) -> Walk:
-    """Of the walks along all directions that lead to the target, one that reaches it; of those the steadiest."""
+    """Of the walks along all directions that lead to the target the best one, see `merit`."""
     answer = PHASES[int(inversion.source.argmax())]
     walks = [
         walk(model, inversion.latents, way, steps_sd, inversion.anatomy, region)
         for region in model.regions_of(inversion.anatomy)
         for way in routes(answer, target)
     ]
-    return max(walks, key=lambda made: (made.flip_sd is not None, np.nan_to_num(made.spearman, nan=-1.0)))
+    return max(walks, key=merit)
+
+
+def merit(made: Walk) -> tuple[bool, bool, float, float]:
+    """Walks that reach the target come first, of those the steady ones, of those what needs the least change."""
+    steadiness = float(np.nan_to_num(made.spearman, nan=-1.0))
+    return made.flip_sd is not None, steadiness >= STEADY, -(made.flip_sd or 0.0), steadiness
 
 
 def routes(answer: Phase, target: Phase) -> tuple[str, ...]:

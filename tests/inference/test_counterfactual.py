@@ -367,7 +367,7 @@ def test_the_way_that_reaches_the_target_is_shown() -> None:
         assert (found.flip_sd is not None) == bool(reaching)
 
 
-def test_of_the_ways_that_reach_the_target_the_steadiest_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_the_ways_that_reach_the_target_the_nearest_steady_one_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever region it was learned from; a way that reaches it comes before a steadier one that does not."""
     made = model()
     inverted = invert(made, torch.rand(1, 1, 16, 16) * 2 - 1, np.eye(4)[1:2], Refinement(steps=0))[0]
@@ -391,6 +391,8 @@ def test_of_the_ways_that_reach_the_target_the_steadiest_is_shown(monkeypatch: p
     assert shown_of({(own, Region.ALL): shaky}) == (own, Region.ALL)
     assert shown_of({(own, Region.THORAX): shaky}) == (own, Region.THORAX)
     assert shown_of({(own, Region.ALL): shaky, (pair, Region.THORAX): steady}) == (pair, Region.THORAX)
+    assert shown_of({(own, Region.ALL): 0.5 * steady, (pair, Region.ALL): steady}) == (pair, Region.ALL)
+    assert shown_of({(own, Region.ALL): steady, (pair, Region.ALL): 0.3 * steady}) == (own, Region.ALL)
 
 
 def test_refinement_leaves_tissues_where_they_were_read() -> None:
