@@ -38,7 +38,6 @@ from inference.counterfactual.fidelity import bootstrapped, frechet_distance, sh
 from inference.counterfactual.inversion import Inversion, Refinement, invert
 from inference.counterfactual.model import CounterfactualModel
 from inference.counterfactual.predictor import predictor_of, probabilities
-from inference.counterfactual.regions import Region, regions_of
 from inference.counterfactual.series import counterfactual, neighbour, towards
 from inference.counterfactual.view import View
 from inference.counterfactual.walk import Walk
@@ -49,7 +48,6 @@ from inference.models import Bundle, default_bundle_path, load_bundle
 from inference.phantom.generate import stream
 from inference.phantom.organs import PHASE_BEARING
 from inference.phantom.slices import PhantomSlice
-from inference.phantom.tissues import Tissue
 from inference.phases import PHASES
 from inference.preprocessing import Grid, channels, clean, place, resample
 from inference.rendering.caption import Caption
@@ -140,7 +138,7 @@ def walked(model: CounterfactualModel, samples: Sequence[Sample], found: Sequenc
     return made
 
 
-def walk_figures(made: Sequence[Walked]) -> tuple[float, float]:
+def walk_figures(model: CounterfactualModel, made: Sequence[Walked]) -> tuple[float, float]:
     """Prints Spearman and flips, together, by way and by what the slice shows; returns both."""
     groups = np.array([w.sample.group for w in made])
     spearman = np.array([w.walk.spearman for w in made])
@@ -148,19 +146,11 @@ def walk_figures(made: Sequence[Walked]) -> tuple[float, float]:
     print(f"spearman, median            {bootstrapped(spearman, groups, _median)}")
     print(f"flip within 3 sd            {bootstrapped(flips, groups, _mean)}")
     ways = [f"{_answer(w)} > {PHASES[w.walk.target].value}" for w in made]
-    for kinds in (ways, [_region(w) for w in made]):
+    for kinds in (ways, [model.regions_of(w.inversion.anatomy)[-1].value for w in made]):
         for name in sorted(set(kinds)):
             of = np.array([kind == name for kind in kinds])
             print(f"  {name:30} n = {of.sum():3}  spearman {_median(spearman[of]):.3f}  flips {flips[of].mean():.2f}")
     return _median(spearman), float(flips.mean())
-
-
-def _region(w: Walked) -> str:
-    """What the slice shows, where the generator tells tissues apart."""
-    anatomy = w.inversion.anatomy
-    if anatomy is None or len(anatomy) < len(Tissue):
-        return Region.ALL.value
-    return regions_of(anatomy[None, : len(Tissue)])[0].value
 
 
 def _answer(w: Walked) -> str:
@@ -324,7 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = walked(model, samples, found)
     sure = sum(i.source.max() >= SURE for i in found)
     print(f"explained                   {len(made)} of {sure} sure slices; the others are withheld with a reason")
-    reached["spearman"], reached["flip"] = walk_figures(made)
+    reached["spearman"], reached["flip"] = walk_figures(model, made)
     reached["organ share"] = share_figures(model, bundle, made)
     realism_figures(model, bundle, samples, options.sheet)
     reached |= {"megabytes": megabytes, "seconds": time_figure(model, bundle)}

@@ -84,7 +84,7 @@ def _members(network: CounterfactualNetwork, latents: Array, images: Tensor) -> 
     shape = network.generator.shape
     if not shape.tissues:
         return {Region.ALL: everything}
-    seen = [network.encoder.code(some)[1] for some in _batches(images)]
+    seen = [network.encoder.anatomy(some) for some in _batches(images)]
     named = [name for some in seen if some is not None for name in regions_of(some[:, : shape.tissues])]
     # Latents of random z have no place of their own.
     placed = np.array([Region.ALL] * (len(latents) - len(named)) + named)
