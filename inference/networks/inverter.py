@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from inference.networks.stylegan2 import Generator, Shape, Trunk
-from inference.networks.stylegan2_blocks import GAIN, EqualConv, EqualLinear, activated, doubled
+from inference.networks.stylegan2_blocks import GAIN, EqualConv, EqualLinear, activated, doubled, parted
 
 Code = tuple[Tensor, Tensor | None]
 """latents[batch, block, latent]; anatomy[batch, channel, row, column] or None."""
@@ -27,8 +27,8 @@ SHARPNESS = 4.0
 
 MOST_WIDER, MOST_BESIDE = 2.0, 1.0
 """How far a batch may be wider than usual, as a factor, and lie beside it, in standard deviations."""
-ENOUGH_PIXELS = 0.5
-"""Of a tissue and pure, for half of its mean to count."""
+ENOUGH_ROOM = 1.2e-4
+"""Share of the image that a tissue must fill, and purely, for half of its mean to count."""
 ATTENUATION_GAIN = 4.0
 """Means differ by a quarter of the window's half from one time to the next."""
 
@@ -43,19 +43,44 @@ class Pyramid(nn.Module):
         self.across = nn.ModuleList(EqualConv(shape.channels(size), here, 1) for size in self.sizes)
         self.within = nn.ModuleList(EqualConv(here, here, 3) for _ in self.sizes)
         self.last = EqualConv(here, shape.anatomy, 1)
+        finer = [size for size in shape.sizes if shape.anatomy_size < size <= shape.places]
+        self.finer = nn.ModuleList(Finer(shape, size) for size in finer)
         self.tissues = shape.tissues
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         """levels[size]: from the image's own size down to the smallest."""
-        x: Tensor | None = None
-        for across, within, level in zip(self.across, self.within, reversed(levels), strict=False):
+        rising = iter(reversed(levels))
+        x = levels[-1]
+        for i, (across, within, level) in enumerate(zip(self.across, self.within, rising, strict=False)):
             beside = across(level)
-            x = activated(within(beside if x is None else (doubled(x) + beside) / GAIN))
+            x = activated(within((doubled(x) + beside) / GAIN if i else beside))
         found: Tensor = self.last(x)
         if not self.tissues:
             return found
-        shares = (SHARPNESS * found[:, : self.tissues].float()).softmax(dim=1)
-        return torch.cat([shares, found[:, self.tissues :].float()], dim=1)
+        scores, texture = parted(found, self.tissues)
+        for finer, level in zip(self.finer, rising, strict=False):
+            x, scores = finer(x, scores, level)
+        shares = (SHARPNESS * scores.float()).softmax(dim=1)
+        if not texture.shape[1]:
+            return shares
+        return torch.cat([shares, F.interpolate(texture.float(), size=shares.shape[2:], mode="nearest")], dim=1)
+
+
+class Finer(nn.Module):
+    """Features and scores of tissues, twice as fine: the scores are those of the coarser ones and what is seen here."""
+
+    def __init__(self, shape: Shape, size: int) -> None:
+        super().__init__()
+        here = shape.channels(size)
+        self.fewer = EqualConv(shape.channels(size // 2), here, 1)
+        self.across = EqualConv(here, here, 1)
+        self.within = EqualConv(here, here, 3)
+        self.last = EqualConv(here, shape.tissues, 1)
+
+    def forward(self, x: Tensor, scores: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """x[batch, channel, row, column], scores[batch, tissue, row, column]; level: twice as many rows and columns."""
+        x = activated(self.within((doubled(self.fewer(x)) + self.across(level)) / GAIN))
+        return x, doubled(scores) + self.last(x)
 
 
 class Unit(nn.BatchNorm1d):
@@ -135,9 +160,9 @@ def attenuation(image: Tensor, shares: Tensor) -> Tensor:
     """
     shares = shares.square()
     coarse = F.adaptive_avg_pool2d(image, (shares.shape[2], shares.shape[3])).float().flatten(1)
-    pixels = shares.sum(dim=(2, 3))
-    total = (shares.flatten(2) @ coarse[:, :, None])[:, :, 0]
-    return torch.cat([ATTENUATION_GAIN * total / (pixels + ENOUGH_PIXELS), pixels / (pixels + ENOUGH_PIXELS)], dim=1)
+    room = shares.mean(dim=(2, 3))
+    total = (shares.flatten(2) @ coarse[:, :, None])[:, :, 0] / coarse.shape[1]
+    return torch.cat([ATTENUATION_GAIN * total / (room + ENOUGH_ROOM), room / (room + ENOUGH_ROOM)], dim=1)
 
 
 class CounterfactualNetwork(nn.Module):

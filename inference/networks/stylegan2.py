@@ -9,7 +9,7 @@ features that are a function of the latent, as regions are in Zhu 2020, "SEAN").
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import torch
@@ -24,6 +24,8 @@ from inference.networks.stylegan2_blocks import (
     activated,
     doubled,
     minibatch_deviation,
+    parted,
+    pooled,
 )
 
 MAPPING_SPEED = 0.1
@@ -55,19 +57,27 @@ class Shape:
     """So many of them are shares of each pixel, which sum to 1: which tissue it is."""
     anatomy_size: int = 64
     """Their rows and columns: the size of one of the blocks."""
+    tissue_size: int = 0
+    """Rows and columns of the tissues where these are to be finer, as for vessels of two or three pixels: the size of
+    one of the blocks; 0 for those of the anatomy."""
 
     def __post_init__(self) -> None:
         if self.sizes[-1] != self.size:
             raise ValueError(f"size {self.size} is not {self.base} times a power of two")
-        if self.anatomy and self.anatomy_size not in self.sizes:
-            raise ValueError(f"no block has the anatomy's size {self.anatomy_size}")
+        if self.anatomy and not {self.anatomy_size, self.places} <= set(self.sizes):
+            raise ValueError(f"no block has the anatomy's size {self.anatomy_size} or {self.places}")
         if self.tissues > self.anatomy:
             raise ValueError(f"{self.tissues} tissues do not fit into {self.anatomy} channels of anatomy")
+        if self.places < self.anatomy_size or (self.places > self.anatomy_size and not self.tissues):
+            raise ValueError("nothing but tissues can be finer than the anatomy, and they cannot be coarser")
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "Shape":
-        """The shape that a model card names. Raises KeyError or TypeError when the card does not."""
-        return cls(**{f.name: options["shape"][f.name] for f in fields(cls)})
+        """The shape that a model card names. Raises KeyError or TypeError when the card does not.
+
+        Cards of generators that were made before one of the fields was are without it, and have its default.
+        """
+        return cls(**options["shape"])
 
     def as_options(self) -> dict[str, Any]:
         """What a model card keeps of it."""
@@ -82,6 +92,11 @@ class Shape:
         return tuple(found)
 
     @property
+    def places(self) -> int:
+        """Rows and columns of the anatomy as it is handed over: what is coarser than the tissues is repeated."""
+        return self.tissue_size or self.anatomy_size
+
+    @property
     def blocks(self) -> int:
         """Number of blocks; a latent in W+ has one w for each."""
         return len(self.sizes)
@@ -89,6 +104,12 @@ class Shape:
     def channels(self, size: int) -> int:
         """Channels of the layers of that size."""
         return max(1, min(self.most, self.width // size))
+
+    def given(self, size: int) -> int:
+        """Channels of anatomy that the block of that size is given: all, or the tissues where only they are finer."""
+        if not self.anatomy or not self.anatomy_size <= size <= self.places:
+            return 0
+        return self.anatomy if size == self.anatomy_size else self.tissues
 
 
 class MappingNetwork(nn.Module):
@@ -122,9 +143,10 @@ class Filling(nn.Module):
         self.given = given
 
     def forward(self, anatomy: Tensor, latent: Tensor) -> Tensor:
-        """anatomy[batch, given, row, column], latent[batch, latent] -> [batch, outputs, row, column]."""
+        """anatomy[batch, given or more, row, column], latent[batch, latent] -> [batch, outputs, row, column]."""
         vectors = self.vectors(latent).view(len(latent), self.given, -1)
-        flat = vectors.transpose(1, 2) @ anatomy.to(vectors.dtype).flatten(2)
+        given, _ = parted(anatomy, self.given)
+        flat = vectors.transpose(1, 2) @ given.to(vectors.dtype).flatten(2)
         return flat.unflatten(2, anatomy.shape[2:])  # type: ignore[no-any-return]
 
 
@@ -138,7 +160,7 @@ class Block(nn.Module):
         self.conv1 = None if first else StyledConv(smaller, here, shape.latent, double=True)
         self.conv2 = StyledConv(here, here, shape.latent, double=False)
         self.image = ToImage(here, shape.latent)
-        given = shape.anatomy if size == shape.anatomy_size else 0
+        given = shape.given(size)
         self.given = Filling(given, here, shape.latent) if given else None
         fixed = torch.randn(2, size, size, generator=torch.Generator().manual_seed(size))
         self.register_buffer("fixed_noise", fixed, persistent=False)
@@ -151,7 +173,7 @@ class Block(nn.Module):
         if self.conv1 is not None:
             x = self.conv1(x, latent, first)
         if self.given is not None and anatomy is not None:
-            x = x + self.given(anatomy, latent)
+            x = x + self.given(pooled(anatomy, x.shape[2]), latent)
         x = self.conv2(x, latent, second)
         return x, self.image(x, latent)
 
@@ -177,7 +199,7 @@ class Synthesis(nn.Module):
         """latents[batch, block, latent] -> image[batch, 1, row, column], about -1 to 1.
 
         `noise`: "fixed" (the same in every call), "random" (drawn from `generator`) or "none".
-        `anatomy`[batch, channel, row, column]: where things lie; None for nothing said of it.
+        `anatomy`[batch, channel, row, column], of `Shape.places`: where things lie; None for nothing said of it.
         """
         x = self._first(latents[:, 0])
         image: Tensor | None = None

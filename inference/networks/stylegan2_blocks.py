@@ -132,6 +132,17 @@ def doubled(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+def pooled(x: Tensor, size: int) -> Tensor:
+    """The means of x[batch, channel, row, column] over size x size pixels; x itself where it has as many."""
+    return x if x.shape[2] == size else F.adaptive_avg_pool2d(x, size)
+
+
+def parted(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The first channels of x[batch, channel, row, column] and the others; two slices would cost more to learn from."""
+    first, others = torch.split(x, [count, x.shape[1] - count], dim=1)
+    return first, others
+
+
 def blurred(x: Tensor, kernel: int) -> Tensor:
     """x smoothed with the taps 1, 3, 3, 1 and padded so that a convolution of stride 2 halves its size exactly."""
     taps = torch.tensor(_TAPS, dtype=x.dtype, device=x.device)

@@ -6,8 +6,9 @@ the tissues of a slice are known as well, as they are of phantoms and of painted
 
     tissue     the anatomy is taught which tissue is where; half of the slices are told, so that what fills a tissue
                and what is read from it need not wait until small vessels are found
-    level      a linear readout finds each tissue's mean attenuation in w, so that what contrast does lies in it openly
-    exchange   with another patient's latents the tissues take that patient's levels, …
+    level      a linear readout finds the mean attenuation of each tissue that contrast reaches in w, so that what
+               contrast does lies in it openly
+    exchange   with another patient's latents these tissues take that patient's levels, …
     stir       … and what contrast does not reach stays as it is
 """
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from inference.networks.stylegan2_blocks import parted
 from inference.phantom.tissues import STILL, Tissue
 from inference.training.generator_data import Images
 from inference.training.generator_losses import level_loss, levels, shares_of, stirring, tissue_loss
@@ -63,8 +65,8 @@ class Lesson:
     def taught(self, anatomy: Tensor) -> Tensor:
         """anatomy[slice, channel, row, column] with the true tissues where they are told and known."""
         known = self.told * self.truth.sum(dim=1, keepdim=True)
-        shares = anatomy[:, : len(Tissue)] * (1.0 - known) + self.told * self.truth
-        return torch.cat([shares, anatomy[:, len(Tissue) :]], dim=1)
+        shares, texture = parted(anatomy, len(Tissue))
+        return torch.cat([shares * (1.0 - known) + self.told * self.truth, texture], dim=1)
 
 
 def evened(change: Tensor) -> Tensor:
@@ -76,9 +78,17 @@ def evened(change: Tensor) -> Tensor:
     return change * (each.mean() / each.clamp(min=1e-6)).sqrt().clamp(1.0, MOST_EVENED)
 
 
+def moving_levels(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Levels as in generator_losses, known only of tissues that contrast reaches: others are not to follow w."""
+    mean, known = levels(image, truth)
+    moving = torch.ones(len(Tissue), device=known.device)
+    moving[list(STILL)] = 0.0
+    return mean, known * moving
+
+
 def tissue_losses(lesson: Lesson, shares: Sequence[Tensor], read: Tensor) -> Mapping[str, Tensor]:
     """Of shares[slice, tissue, row, column] of the slices at any times, and of levels read from w[slice, tissue]."""
-    wanted, known = levels(lesson.wanted, lesson.truth)
+    wanted, known = moving_levels(lesson.wanted, lesson.truth)
     tissue = torch.stack([tissue_loss(one, lesson.truth) for one in shares]).mean()
     return {"tissue": tissue, "level": level_loss(read, wanted, known)}
 
@@ -90,7 +100,7 @@ def exchange_losses(lesson: Lesson, made: Tensor, own: Tensor) -> Mapping[str, T
     slices, beside whose noise a change of one HU over all fat, more than what a small vessel does, would not be seen.
     """
     count = len(made)
-    wanted, known = (of.roll(1, dims=0)[:count] for of in levels(lesson.wanted, lesson.truth))
+    wanted, known = (of.roll(1, dims=0)[:count] for of in moving_levels(lesson.wanted, lesson.truth))
     found, there = levels(made, lesson.truth[:count])
     still = lesson.truth[:count, list(STILL)].sum(dim=1, keepdim=True)
     return {

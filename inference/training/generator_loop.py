@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from inference.networks.inverter import Code, Encoder
 from inference.networks.stylegan2 import Discriminator, Generator, Shape
-from inference.networks.stylegan2_blocks import EqualLinear
+from inference.networks.stylegan2_blocks import EqualLinear, parted
 from inference.phantom.tissues import Tissue
 from inference.training.adaptive_augmentation import Adaptation, augmented
 from inference.training.generator_data import Images
@@ -118,7 +118,7 @@ class GeneratorTrainer:
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.progress.step)
         # Without anatomy every slice is wanted as it is: nothing would tell where its other lies.
         same = self.weights.same if self.shape.anatomy else 1.0
-        lesson = Lesson.of(images.to(self.device), same, self.weights.changed, self.shape.anatomy_size, random)
+        lesson = Lesson.of(images.to(self.device), same, self.weights.changed, self.shape.places, random)
         self._set_rate(spent)
         if self.progress.step < self.weights.alone:
             self._copy(lesson, random)
@@ -162,7 +162,7 @@ class GeneratorTrainer:
         self._note(reconstruction=difference, known=known)
         loss = weights.reconstruction * difference + weights.known * known
         if given is not None and self.shape.tissues:
-            shares = [anatomy[:, : self.shape.tissues] for anatomy in seen if anatomy is not None]
+            shares = [parted(anatomy, self.shape.tissues)[0] for anatomy in seen if anatomy is not None]
             loss = loss + self._tissues(lesson, made, latents, given, shares, random)
         return loss
 

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 RAREST = 5e-4
 """Share of a slice's pixels below which a tissue counts no more than others as rare."""
-LEAST_PIXELS = 1
-"""Of a tissue, to know its level: the two iliac arteries have three, where the anatomy has 64 rows."""
+LEAST_ROOM = 2.4e-4
+"""Share of the image that a tissue must fill for its level to be known: the two iliac arteries have thrice as much."""
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def levels(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     coarse = F.adaptive_avg_pool2d(image, (truth.shape[2], truth.shape[3])).flatten(1)
     pixels = truth.sum(dim=(2, 3))
     mean = (truth.flatten(2) @ coarse[:, :, None])[:, :, 0] / pixels.clamp(min=1e-3)
-    return mean, (pixels >= LEAST_PIXELS).float()
+    return mean, (pixels >= LEAST_ROOM * coarse.shape[1]).float()
 
 
 def level_loss(found: Tensor, wanted: Tensor, known: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class GeneratorTraining:
     hours: float = 1.0
     batch: int = 8
     view: View = field(default_factory=View)
-    shape: Shape = field(default_factory=lambda: Shape(most=96, anatomy=32, tissues=len(Tissue)))
+    shape: Shape = field(default_factory=lambda: Shape(most=96, anatomy=32, tissues=len(Tissue), tissue_size=128))
     weights: Weights = field(default_factory=lambda: Weights(alone=25_000))
     fitting: Fitting = field(default_factory=Fitting)
     seed: int = 0
@@ -73,7 +73,15 @@ class GeneratorTraining:
         if device == "cpu":
             return cls(**values)
         large = Shape(
-            size=160, base=5, latent=64, width=5120, most=256, anatomy=48, tissues=len(Tissue), anatomy_size=80
+            size=160,
+            base=5,
+            latent=64,
+            width=5120,
+            most=256,
+            anatomy=48,
+            tissues=len(Tissue),
+            anatomy_size=80,
+            tissue_size=160,
         )
         return cls(**{"view": View(size=160, pixel_mm=2.5), "shape": large, "batch": 32, **values})
 

@@ -1,6 +1,7 @@
 """StyleGAN2: each part does what its paper says it does."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -202,3 +203,45 @@ def test_the_pyramid_sees_beyond_its_own_pixels() -> None:
     assert one is not None
     assert other is not None
     assert not torch.equal(one[..., -1, -1], other[..., -1, -1])
+
+
+FINER = replace(SMALL, anatomy=5, tissues=3, anatomy_size=4, tissue_size=16)
+
+
+def test_tissues_may_be_finer_than_what_else_is_anatomy() -> None:
+    """Each block is given what is as fine as it; the rest is repeated over the pixels that it stands for."""
+    assert [FINER.given(size) for size in FINER.sizes] == [5, 3, 3]
+    anatomy = Encoder(FINER).anatomy(torch.randn(2, 1, 16, 16))
+    assert anatomy is not None
+    assert anatomy.shape == (2, 5, 16, 16)
+    assert torch.allclose(anatomy[:, :3].sum(dim=1), torch.ones(2, 16, 16), atol=1e-5)
+    corners = anatomy[:, 3:, ::4, ::4].repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    assert torch.equal(anatomy[:, 3:], corners)
+    assert not torch.equal(anatomy[:, :3, 0, 0], anatomy[:, :3, 0, 1])
+
+
+def test_a_fine_pixel_of_a_tissue_is_drawn_where_it_lies() -> None:
+    """Two anatomies that are the same at four by four pixels give two images, which differ most at that pixel."""
+    synthesis = Generator(FINER).synthesis
+    one = torch.zeros(1, 5, 16, 16)
+    one[:, 0] = 1.0
+    one[:, :2, 9, 5] = torch.tensor([0.0, 1.0])
+    other = one.clone()
+    other[:, :2, 9, 5], other[:, :2, 10, 6] = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    latents = torch.randn(1, FINER.blocks, FINER.latent)
+    change = (synthesis(latents, anatomy=one) - synthesis(latents, anatomy=other))[0, 0].abs()
+    assert float(change[8:12, 4:8].mean()) > 3.0 * float(change.mean()) > 0.0
+
+
+def test_tissues_alone_may_be_all_there_is() -> None:
+    """Nothing is repeated where nothing is left."""
+    anatomy = Encoder(replace(FINER, anatomy=3)).anatomy(torch.randn(2, 1, 16, 16))
+    assert anatomy is not None
+    assert anatomy.shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize("wrong", [{"tissues": 0}, {"anatomy_size": 16, "tissue_size": 8}, {"tissue_size": 12}])
+def test_only_tissues_can_be_finer(wrong: dict[str, int]) -> None:
+    """Coarser ones, or of a size that no block has, are refused as well."""
+    with pytest.raises(ValueError, match="anatomy"):
+        replace(FINER, **wrong)
