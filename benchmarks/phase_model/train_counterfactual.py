@@ -1,6 +1,6 @@
 """Train the generator: phantoms, real slices, and real slices whose contrast was painted anew.
 
-    python benchmarks/phase_model/train_counterfactual.py CT_ROOT --work DIR [--hours 3.55] [--device cuda] --out BUNDLE
+    python benchmarks/phase_model/train_counterfactual.py CT_ROOT --work DIR [--hours 5.4] [--device cuda] --out BUNDLE
 
 CT_ROOT as for train.py; what is learned from is of the series that may be (crlm1004 besides). Nothing is labelled here:
 the directions are learned from the answers of the shipped phase model. DIR keeps donors, shards, checkpoint and sample
@@ -65,9 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("ct_root", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--hours", type=float, default=3.55)
+    parser.add_argument("--hours", type=float, default=5.4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--alone", type=int, default=25_000, help="first steps without a discriminator")
+    parser.add_argument("--alone", type=int, default=30_000, help="first steps without a discriminator")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fit-only", action="store_true", help="no more steps: directions and bundle alone")

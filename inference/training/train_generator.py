@@ -50,7 +50,7 @@ class GeneratorTraining:
     batch: int = 8
     view: View = field(default_factory=View)
     shape: Shape = field(default_factory=lambda: Shape(most=96, anatomy=32, tissues=len(Tissue), tissue_size=128))
-    weights: Weights = field(default_factory=lambda: Weights(alone=25_000))
+    weights: Weights = field(default_factory=lambda: Weights(alone=30_000))
     fitting: Fitting = field(default_factory=Fitting)
     seed: int = 0
     workers: int = 1
