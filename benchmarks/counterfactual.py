@@ -74,8 +74,8 @@ class Sample:
     group: int
 
 
-def held_out(model: CounterfactualModel, count: int) -> list[Sample]:
-    made = islice(stream(SEED, SLICE_PIXELS, HELD_OUT), count)
+def held_out(model: CounterfactualModel, count: int, first: int = SEED) -> list[Sample]:
+    made = islice(stream(first, SLICE_PIXELS, HELD_OUT), count)
     return [_sample(one, model, number // GROUP) for number, one in enumerate(made)]
 
 
@@ -194,11 +194,13 @@ def _maps(model: CounterfactualModel, bundle: Bundle, chosen: Sequence[Walked]) 
     return found
 
 
-def realism_figures(model: CounterfactualModel, bundle: Bundle, samples: Sequence[Sample], sheet: Path | None) -> None:
+def realism_figures(
+    model: CounterfactualModel, bundle: Bundle, samples: Sequence[Sample], first: int, sheet: Path | None
+) -> None:
     """Prints the distance of made images from held-out phantoms, and of phantoms from other phantoms."""
     features = _features(model, bundle)
     ours = features(_through(model, torch.cat([s.seen for s in samples])))
-    others = list(islice(stream(SEED + 1, SLICE_PIXELS, HELD_OUT), len(samples)))
+    others = list(islice(stream(first + 1, SLICE_PIXELS, HELD_OUT), len(samples)))
     again = features(_through(model, torch.cat([model.view.seen(o.hounsfield, o.spacing_mm)[0] for o in others])))
     latent = model.network.generator.shape.latent
     z = torch.randn((max(64, len(samples)), latent), generator=torch.Generator().manual_seed(5))
@@ -294,6 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what.add_argument("--generator", type=Path, metavar="BUNDLE", help="made by `dicomnode train --task generator`")
     what.add_argument("--sizes", action="store_true", help="only what sizes keep; needs no generator")
     parser.add_argument("--slices", type=int, default=240, help="held-out phantom slices")
+    parser.add_argument("--first", type=int, default=SEED, help="seed of these slices: another one gives others")
     parser.add_argument("--refine", type=int, default=Refinement().steps, help="steps behind the encoder")
     parser.add_argument("--real", type=Path, metavar="ROOT", help="folders of CT slices")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="64 samples")
@@ -306,7 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model = CounterfactualModel.of(load_bundle(options.generator), bundle)
     megabytes = sum(path.stat().st_size for path in options.generator.iterdir()) / 1e6
     print(f"{model.card.name} {model.card.version}, {model.card.options['steps']} steps; {megabytes:.1f} MB")
-    samples = held_out(model, options.slices)
+    samples = held_out(model, options.slices, options.first)
     groups = np.array([s.group for s in samples])
     kept_figures("encoder", inverted(model, samples, Refinement(steps=0)), groups)
     found = inverted(model, samples, Refinement(steps=options.refine))
@@ -316,7 +319,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"explained                   {len(made)} of {sure} sure slices; the others are withheld with a reason")
     reached["spearman"], reached["flip"] = walk_figures(model, made)
     reached["organ share"] = share_figures(model, bundle, made)
-    realism_figures(model, bundle, samples, options.sheet)
+    realism_figures(model, bundle, samples, options.first, options.sheet)
     reached |= {"megabytes": megabytes, "seconds": time_figure(model, bundle)}
     if options.real is not None:
         real_figures(model, bundle, options.real)
