@@ -145,6 +145,8 @@ def walk_figures(model: CounterfactualModel, made: Sequence[Walked]) -> tuple[fl
     flips = np.array([float(w.walk.flip_sd is not None) for w in made])
     print(f"spearman, median            {bootstrapped(spearman, groups, _median)}")
     print(f"flip within 3 sd            {bootstrapped(flips, groups, _mean)}")
+    held = np.array([float(w.walk.holds) for w in made])
+    print(f"… and from there on         {bootstrapped(held, groups, _mean)}")
     ways = [f"{_answer(w)} > {PHASES[w.walk.target].value}" for w in made]
     for kinds in (ways, [model.regions_of(w.inversion.anatomy)[-1].value for w in made]):
         for name in sorted(set(kinds)):

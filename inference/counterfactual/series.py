@@ -104,10 +104,10 @@ def towards(
     return max(walks, key=merit)
 
 
-def merit(made: Walk) -> tuple[bool, bool, float, float]:
-    """Walks that reach the target come first, of those the steady ones, of those what needs the least change."""
+def merit(made: Walk) -> tuple[bool, bool, bool, float, float]:
+    """Walks that reach the target come first, of those the ones that stay there, then the steady, then the soonest."""
     steadiness = float(np.nan_to_num(made.spearman, nan=-1.0))
-    return made.flip_sd is not None, steadiness >= STEADY, -(made.flip_sd or 0.0), steadiness
+    return made.flip_sd is not None, made.holds, steadiness >= STEADY, -(made.flip_sd or 0.0), steadiness
 
 
 def routes(answer: Phase, target: Phase) -> tuple[str, ...]:

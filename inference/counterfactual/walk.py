@@ -63,6 +63,13 @@ class Walk:
         ahead = [step for step, c in zip(self.steps_sd, said, strict=True) if step > 0 and c == self.target]
         return min(ahead) if ahead else None
 
+    @property
+    def holds(self) -> bool:
+        """Whether the model answers the target from some step on and to the end."""
+        return self.flip_sd is not None and bool(
+            (self.logits.argmax(axis=1) == self.target)[np.array(self.steps_sd) >= self.flip_sd].all()
+        )
+
 
 def walk(
     model: CounterfactualModel,

@@ -20,7 +20,7 @@ from inference.counterfactual.inversion import Inversion, Refinement, invert, re
 from inference.counterfactual.model import CounterfactualModel
 from inference.counterfactual.predictor import Predictor, predictor_of
 from inference.counterfactual.regions import Region, regions_of
-from inference.counterfactual.series import Counterfactual, counterfactual, facts, routes, towards, write
+from inference.counterfactual.series import Counterfactual, counterfactual, facts, merit, routes, towards, write
 from inference.counterfactual.view import View
 from inference.counterfactual.walk import STEPS_SD, Walk, walk
 from inference.errors import CannotExplain
@@ -490,3 +490,21 @@ def test_the_predictor_gives_the_networks_own_logits() -> None:
     found = predictor_of(bundle).logits(slices)
     assert found.shape == (70, 4)
     assert np.allclose(found[66:], predictor_of(bundle).logits(slices[66:]), atol=1e-5)
+
+
+def walk_of(*target_logits: float) -> Walk:
+    """From -1 to 2 standard deviations; the model answers the target where its logit is above nought."""
+    logits = np.zeros((len(target_logits), 4))
+    logits[:, 2] = target_logits
+    steps = tuple(float(step) for step in np.linspace(-1.0, 2.0, len(target_logits)))
+    return Walk("portal venous", Region.ALL, 2, steps, np.zeros((len(steps), 2, 2), np.float32), logits)
+
+
+def test_an_answer_that_stays_goes_before_one_that_comes_sooner_and_goes() -> None:
+    """Then steadiness counts, then how soon the answer comes; and any that comes goes before none."""
+    stays, goes, never = walk_of(-3, -2, 0, -1, 1, 2, 3), walk_of(-3, -2, -1, 1, 2, 3, -1), walk_of(*[-1.0] * 6, -0.5)
+    sooner, unsteady = walk_of(-3, -2, -1, 1, 2, 3, 4), walk_of(9, -2, -1, 1, 9, 8, 7)
+    assert [w.holds for w in (stays, goes, never, sooner, unsteady)] == [True, False, False, True, True]
+    assert goes.flip_sd == sooner.flip_sd == unsteady.flip_sd == 0.5
+    assert stays.flip_sd == 1.0
+    assert sorted((never, goes, unsteady, stays, sooner), key=merit) == [never, goes, unsteady, stays, sooner]
