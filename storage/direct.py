@@ -11,8 +11,8 @@ import fcntl
 import mmap
 import os
 
-CHUNK_BYTES = 512 << 10
-"""Written at once: a whole CT slice, for each write waits for the disk; a multiple of any disk's blocks."""
+CHUNK_BYTES = 640 << 10
+"""Written at once: a CT slice of 512 x 512 with its header, for each write waits for the disk; whole blocks."""
 DIRECT_BYTES = 64 << 10
 """Less than that is left to the page cache: the disk then writes it along with the rest of the file."""
 BLOCK_BYTES = 4096

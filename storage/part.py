@@ -1,7 +1,7 @@
 """One instance on its way to disk, and what holds wherever the power goes out meanwhile.
 
-The dataset is gathered in a chunk of memory, hashed while it is still in the processor's cache, and written chunk by
-chunk (storage/direct.py).
+The dataset is gathered in a chunk of memory, and each chunk is written (storage/direct.py) while another core hashes it
+(storage/assistant.py).
 
 `Part.keep` names the file first and syncs afterwards: file, then folder. A file system with a journal then commits
 once for bytes and name, where syncing before and after the rename commits twice. The cases:
@@ -27,14 +27,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storage.assistant import ASSISTANT, Task
 from storage.direct import CHUNK_BYTES, DirectFile
 from storage.durable import locked, sync_file, translated
 
 if TYPE_CHECKING:
     from storage.spool import Spool
 
-HASHED_BYTES = 64 << 10
-"""So much is hashed at once, while it is still in the processor's cache."""
+SHARED_BYTES = 128 << 10
+"""To hash less takes no longer than to wake another core."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,14 @@ class Part:
         """`count` bytes of the dataset are where `room` said. Raises SpoolFull, SpoolUnwritable."""
         self.size += count
         self._filled += count
-        if self._filled - self._hashed >= HASHED_BYTES:
-            self._digest()
         if self._filled == CHUNK_BYTES:
             with translated(self._spool.root):
                 self._put()
 
     def keep(self, study_uid: str, series_uid: str, sop_uid: str) -> Kept:
         """Make the instance durable under its own path. Raises NotAUid, SpoolFull, SpoolUnwritable."""
+        with translated(self._spool.root):
+            self._put()
         digest = self.digest
         path = self._spool.path_of(study_uid, series_uid, sop_uid, digest)
         duplicate = self._is_there(path) and self._renewed(path)
@@ -147,10 +148,15 @@ class Part:
             self._hashed = self._filled
 
     def _put(self) -> None:
-        """Write what was gathered."""
-        self._digest()
-        count, self._filled, self._hashed = self._filled, 0, 0
-        self._file.write(self._chunk[:count])
+        """Write what was gathered, while another core hashes it."""
+        is_long = self._filled - self._hashed >= SHARED_BYTES
+        hashing = ASSISTANT.ask(self._digest) if is_long else Task(self._digest)
+        try:
+            self._file.write(self._chunk[: self._filled])
+        finally:
+            # Even then: nobody else may get the chunk while it is looked at.
+            hashing.finish()
+        self._filled = self._hashed = 0
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from storage.direct import BLOCK_BYTES, CHUNK_BYTES, DIRECT_BYTES, SPARE_CHUNKS, ChunkMemory, DirectFile
 from storage.errors import SpoolFull
+from storage.part import SHARED_BYTES, Part
 from storage.spool import Spool
 
 SIZES = [
@@ -183,6 +185,35 @@ def test_a_disk_that_is_full_by_the_last_chunk_is_told_before_anything_is_promis
         keep_in(spool, DATA[: chunks * CHUNK_BYTES])
     assert list(spool.walk()) == []
     assert list((tmp_path / "part").iterdir()) == []
+
+
+def test_memory_is_not_handed_on_while_another_core_hashes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may say that it is full long before the hash is done."""
+    spool, happened = Spool(tmp_path), list[str]()
+    begun, refused, hashed, real = threading.Event(), threading.Event(), Part._digest, spool.memory.give_back
+
+    def slow(part: Part) -> None:
+        begun.set()
+        assert refused.wait(10)
+        time.sleep(0.05)
+        hashed(part)
+        happened.append("hashed")
+
+    def full(*_: object) -> int:
+        assert begun.wait(10)
+        refused.set()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def give_back(chunk: memoryview) -> None:
+        happened.append("handed on")
+        real(chunk)
+
+    monkeypatch.setattr(Part, "_digest", slow)
+    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(spool.memory, "give_back", give_back)
+    with pytest.raises(SpoolFull):
+        keep_in(spool, DATA[:SHARED_BYTES])
+    assert happened == ["hashed", "handed on"]
 
 
 def test_memory_that_nobody_needs_goes_back_to_the_system() -> None:
