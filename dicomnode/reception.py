@@ -21,7 +21,7 @@ from dicomnode.series.header import (
     file_meta,
     scan,
 )
-from dicomnode.series.screening import Policy, screen
+from dicomnode.series.screening import Policy, Screening, screen
 from storage.arrivals import Arrival
 from storage.errors import SpoolFull, SpoolUnwritable
 from storage.part import Kept
@@ -96,6 +96,7 @@ class Reception:
         self._prefix = bytearray()
         self._room = memoryview(b"")
         self._header: Header | None = None
+        self._screening: Screening | None = None
         self._refusal: Refuse | None = None
         self._next_scan = FIRST_SCAN_BYTES
         try:
@@ -148,10 +149,11 @@ class Reception:
 
     def settle(self) -> None:
         """Tell the ledger, and make the next part file."""
-        if self._kept is not None and self._header is not None:
+        if self._kept is not None and self._header is not None and self._screening is not None:
             kept, at = self._kept
             self._kept = None
-            self._record(arrival(self._header, kept, self._policy, at, self._sender.calling_aet, self._sender.token))
+            sender = self._sender
+            self._record(arrival(self._header, kept, self._screening, at, sender.calling_aet, sender.token))
             self._spool.prepare_part()
 
     def abandon(self) -> None:
@@ -179,7 +181,7 @@ class Reception:
         screening = screen(header, self._policy)
         if screening.refusal is not None:
             raise screening.refusal
-        self._header = header
+        self._header, self._screening = header, screening
         self._prefix.clear()
 
     def _keep(self) -> int:
@@ -220,10 +222,9 @@ def _out_of_resources(error: SpoolFull | SpoolUnwritable) -> Refuse:
 
 
 def arrival(
-    header: Header, kept: Kept, policy: Policy, at: datetime, calling_aet: str = "", token: str | None = None
+    header: Header, kept: Kept, screening: Screening, at: datetime, calling_aet: str = "", token: str | None = None
 ) -> Arrival:
     """The ledger's row for a kept instance: a function of its header, so that it can be made again."""
-    screening = screen(header, policy)
     return Arrival(
         study_uid=header.study_uid,
         series_uid=header.series_uid,

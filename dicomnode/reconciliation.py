@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dicomnode.reception import arrival
 from dicomnode.series.header import MalformedHeader, read_file_header, read_file_meta
-from dicomnode.series.screening import Policy
+from dicomnode.series.screening import Policy, screen
 from storage.arrivals import Arrival, Arrivals
 from storage.part import Kept
 from storage.spool import NAME_PATTERN, Spool
@@ -57,7 +57,7 @@ def _rebuilt(spool: Spool, path: str, policy: Policy) -> Arrival:
     digest, size, received_at = _read(place)
     header = read_file_header(place)
     spool.make_durable(Path(path))
-    return arrival(header, Kept(Path(path), digest, size, duplicate=False), policy, received_at)
+    return arrival(header, Kept(Path(path), digest, size, duplicate=False), screen(header, policy), received_at)
 
 
 def _read(place: Path) -> tuple[str, int, datetime]:

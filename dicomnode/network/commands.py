@@ -40,21 +40,17 @@ class Fragment(NamedTuple):
 LONG_HEADS_BYTES = 12
 """The heads of a PDU and of the only item in it."""
 _LONG_HEADS = struct.Struct(">BxLLBB")
-_LENGTH = struct.Struct(">L")
 _LONG_BYTES = 32 << 10
 
 
-def is_long(head: memoryview) -> bool:
-    """Whether a PDU with this head is a P-DATA-TF of which it pays to read the heads alone."""
-    return len(head) >= 6 and head[0] == P_DATA_TF and _LENGTH.unpack_from(head, 2)[0] >= _LONG_BYTES
-
-
 def long_fragment(heads: memoryview, context_id: int | None) -> Fragment | None:
-    """What follows, if it is one fragment of the context's data set and fills the PDU."""
+    """What follows, if it is one fragment of the context's data set, fills the PDU, and is worth a read of its own."""
     if len(heads) < LONG_HEADS_BYTES:
         return None
-    _, pdu_length, length, context, control = _LONG_HEADS.unpack(heads)
-    if length + 4 != pdu_length or context != context_id or control not in (0, _LAST):
+    kind, pdu_length, length, context, control = _LONG_HEADS.unpack(heads)
+    if kind != P_DATA_TF or pdu_length < _LONG_BYTES or length + 4 != pdu_length:
+        return None
+    if context != context_id or control not in (0, _LAST):
         return None
     return Fragment(length - 2, control == _LAST)
 
@@ -98,24 +94,26 @@ def store_command(fragment: memoryview) -> StoreCommand | None:
 
 def store_response(context_id: int, command: StoreCommand, status: int, comment: str = "") -> bytes:
     """A P-DATA-TF PDU with the C-STORE-RSP, PS3.7 Table 9.3-2. The comment is cut to the 64 characters of an LO."""
-    elements = [
-        _element(_CLASS, command.sop_class_uid.encode("ascii")),
-        _element(_FIELD, struct.pack("<H", _C_STORE_RSP)),
-        _element(_RESPONDED, struct.pack("<H", command.message_id)),
-        _element(_DATA_SET, struct.pack("<H", _NO_DATA_SET)),
-        _element(_STATUS, struct.pack("<H", status)),
-        _element(_COMMENT, comment[:64].encode("ascii", "replace"), pad=b" ") if comment else b"",
-        _element(_INSTANCE, command.sop_instance_uid.encode("ascii")),
-    ]
-    body = b"".join(elements)
-    message = _element(0x0000, struct.pack("<L", len(body))) + body
-    item = struct.pack(">LBB", len(message) + 2, context_id, _COMMAND | _LAST) + message
-    return struct.pack(">BBL", P_DATA_TF, 0, len(item)) + item
+    numbers = ((_FIELD, _C_STORE_RSP), (_RESPONDED, command.message_id), (_DATA_SET, _NO_DATA_SET), (_STATUS, status))
+    body = b"".join(
+        (
+            _element(_CLASS, command.sop_class_uid.encode("ascii")),
+            *[_NUMBER.pack(0, number, 2, value) for number, value in numbers],
+            _element(_COMMENT, comment[:64].encode("ascii", "replace"), pad=b" ") if comment else b"",
+            _element(_INSTANCE, command.sop_instance_uid.encode("ascii")),
+        )
+    )
+    length = _ELEMENT.size + 4 + len(body)
+    heads = _ANSWER_HEADS.pack(P_DATA_TF, length + 6, length + 2, context_id, _COMMAND | _LAST)
+    return heads + _ELEMENT.pack(0, 0, 4) + len(body).to_bytes(4, "little") + body
+
+
+_ELEMENT, _NUMBER, _ANSWER_HEADS = struct.Struct("<HHL"), struct.Struct("<HHLH"), struct.Struct(">BxLLBB")
 
 
 def _element(number: int, value: bytes, pad: bytes = b"\0") -> bytes:
     value += pad * (len(value) % 2)
-    return struct.pack("<HHL", 0x0000, number, len(value)) + value
+    return _ELEMENT.pack(0, number, len(value)) + value
 
 
 def _elements(data: memoryview) -> dict[int, bytes] | None:
@@ -124,7 +122,7 @@ def _elements(data: memoryview) -> dict[int, bytes] | None:
     while at < end:
         if end - at < 8:
             return None
-        group, number, length = struct.unpack_from("<HHL", data, at)
+        group, number, length = _ELEMENT.unpack_from(data, at)
         at += 8 + length
         if group != 0 or at > end:
             return None

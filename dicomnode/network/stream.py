@@ -22,7 +22,6 @@ from dicomnode.network.commands import (
     P_DATA_TF,
     Pdv,
     StoreCommand,
-    is_long,
     long_fragment,
     pdvs,
     store_command,
@@ -136,10 +135,8 @@ class StreamingAssociation(InlineAssociation):
 
     def _next(self, deposit: Deposit, context_id: int | None) -> bool:
         """Write the fragments that come next; True with the last one."""
-        wire, fragment = self._wire, None
-        heads = wire.glance(PDU_HEAD_BYTES, LONG_HEADS_BYTES)
-        if is_long(heads):
-            fragment = long_fragment(heads, context_id)
+        wire = self._wire
+        fragment = long_fragment(wire.glance(PDU_HEAD_BYTES, LONG_HEADS_BYTES), context_id)
         if fragment is None:
             return self._write(deposit, context_id, self._next_items())
         wire.allow(fragment.length + LONG_HEADS_BYTES - PDU_HEAD_BYTES)

@@ -5,6 +5,7 @@ What comes out is a Header whose UIDs are UIDs (they become paths), or a Malform
 or NeedMore: nothing else, whatever goes in.
 """
 
+import functools
 import re
 import struct
 from collections.abc import Callable
@@ -91,6 +92,7 @@ class Header:
     """Bytes that the encoded dataset has at least when it is whole; None: unknown, deflated, or pixels in fragments."""
 
 
+@functools.lru_cache(512)
 def check_uid(text: str, what: str = "UID") -> str:
     """`text` without its padding, checked: digits and dots, at most 64 characters (PS3.5 section 9.1).
 
@@ -188,17 +190,21 @@ def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
 
     The same arguments give the same bytes. Raises MalformedHeader for UIDs that are none.
     """
-    elements = b"".join(
-        (
-            _VERSION,
-            _meta_element(0x0002, b"UI", check_uid(sop_class_uid, "SOP Class UID").encode()),
-            _meta_element(0x0003, b"UI", check_uid(sop_instance_uid, "SOP Instance UID").encode()),
-            _meta_element(0x0010, b"UI", check_uid(transfer_syntax_uid, "Transfer Syntax UID").encode()),
-            _IMPLEMENTATION,
-            _meta_element(0x0016, b"AE", source_aet.strip().encode("ascii", "replace")[:16]) if source_aet else b"",
-        )
-    )
+    before, after = _meta_around(sop_class_uid, transfer_syntax_uid, source_aet)
+    elements = before + _meta_element(0x0003, b"UI", check_uid(sop_instance_uid, "SOP Instance UID").encode()) + after
     return _PREAMBLE + _meta_element(0x0000, b"UL", struct.pack("<L", len(elements))) + elements
+
+
+@functools.lru_cache(128)
+def _meta_around(sop_class_uid: str, transfer_syntax_uid: str, source_aet: str) -> tuple[bytes, bytes]:
+    """What stands before and behind the SOP Instance UID: the same for all instances of a series."""
+    aet = source_aet.strip().encode("ascii", "replace")[:16]
+    return (
+        _VERSION + _meta_element(0x0002, b"UI", check_uid(sop_class_uid, "SOP Class UID").encode()),
+        _meta_element(0x0010, b"UI", check_uid(transfer_syntax_uid, "Transfer Syntax UID").encode())
+        + _IMPLEMENTATION
+        + (_meta_element(0x0016, b"AE", aet) if source_aet else b""),
+    )
 
 
 def _meta_element(number: int, vr: bytes, value: bytes) -> bytes:
