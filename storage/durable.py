@@ -12,20 +12,15 @@ from storage.errors import SpoolFull, SpoolUnwritable
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-class translated:
-    """The one place where the operating system's errors become errors of this package; for `with`."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            if error.errno in _FULL:
-                raise SpoolFull(f"{self._root}: no room left on the disk") from error
-            raise SpoolUnwritable(f"{self._root}: cannot be written: {error.strerror}") from error
+@contextlib.contextmanager
+def translated(root: Path) -> Iterator[None]:
+    """The one place where the operating system's errors become errors of this package."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise SpoolFull(f"{root}: no room left on the disk") from error
+        raise SpoolUnwritable(f"{root}: cannot be written: {error.strerror}") from error
 
 
 @contextlib.contextmanager

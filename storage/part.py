@@ -148,7 +148,9 @@ class Part:
             self._hashed = self._filled
 
     def _put(self) -> None:
-        """Write what was gathered, while another core hashes it."""
+        """Write what was gathered, if anything, while another core hashes it."""
+        if not self._filled:
+            return
         is_long = self._filled - self._hashed >= SHARED_BYTES
         hashing = ASSISTANT.ask(self._digest) if is_long else Task(self._digest)
         try:

@@ -39,7 +39,9 @@ class Fragment(NamedTuple):
 
 LONG_HEADS_BYTES = 12
 """The heads of a PDU and of the only item in it."""
-_LONG_HEADS = struct.Struct(">BxLLBB")
+_HEADS = struct.Struct(">BxLLBB")
+_ELEMENT, _NUMBER = struct.Struct("<HHL"), struct.Struct("<HHLH")
+"""The head of an element of a command set, and a whole one that holds a number of 16 bits."""
 _LONG_BYTES = 32 << 10
 
 
@@ -47,7 +49,7 @@ def long_fragment(heads: memoryview, context_id: int | None) -> Fragment | None:
     """What follows, if it is one fragment of the context's data set, fills the PDU, and is worth a read of its own."""
     if len(heads) < LONG_HEADS_BYTES:
         return None
-    kind, pdu_length, length, context, control = _LONG_HEADS.unpack(heads)
+    kind, pdu_length, length, context, control = _HEADS.unpack(heads)
     if kind != P_DATA_TF or pdu_length < _LONG_BYTES or length + 4 != pdu_length:
         return None
     if context != context_id or control not in (0, _LAST):
@@ -103,12 +105,8 @@ def store_response(context_id: int, command: StoreCommand, status: int, comment:
             _element(_INSTANCE, command.sop_instance_uid.encode("ascii")),
         )
     )
-    length = _ELEMENT.size + 4 + len(body)
-    heads = _ANSWER_HEADS.pack(P_DATA_TF, length + 6, length + 2, context_id, _COMMAND | _LAST)
-    return heads + _ELEMENT.pack(0, 0, 4) + len(body).to_bytes(4, "little") + body
-
-
-_ELEMENT, _NUMBER, _ANSWER_HEADS = struct.Struct("<HHL"), struct.Struct("<HHLH"), struct.Struct(">BxLLBB")
+    message = _element(0x0000, len(body).to_bytes(4, "little")) + body
+    return _HEADS.pack(P_DATA_TF, len(message) + 6, len(message) + 2, context_id, _COMMAND | _LAST) + message
 
 
 def _element(number: int, value: bytes, pad: bytes = b"\0") -> bytes:

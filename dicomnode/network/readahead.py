@@ -15,8 +15,9 @@ class ReadAhead:
         self._capacity = capacity
         self._memory = memoryview(b"")
         self._start = self._end = 0
-        self.unused = 0
-        """Bytes."""
+
+    def __len__(self) -> int:
+        return self._end - self._start
 
     def roomy(self, count: int) -> bool:
         """Whether `count` unused bytes fit without moving any."""
@@ -29,11 +30,10 @@ class ReadAhead:
     def use(self, count: int) -> None:
         """The first `count` of them are used; their memory stays as it is for now."""
         self._start += count
-        self.unused -= count
 
     def rewind(self) -> None:
         """Nothing that was handed out is looked at any more: what is unused moves to the start."""
-        left = self.unused
+        left = len(self)
         if left and self._start:
             self._memory[:left] = self._memory[self._start : self._end]
         self._start, self._end = 0, left
@@ -50,4 +50,3 @@ class ReadAhead:
     def filled(self, count: int) -> None:
         """`count` bytes were put where `room` said."""
         self._end += count
-        self.unused += count

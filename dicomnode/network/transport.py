@@ -137,7 +137,7 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
         """True once there is something to read, the end of the connection included."""
         if self.socket is None or not self._is_connected:
             return False
-        if self._ahead.unused or (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
+        if len(self._ahead) or (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
             return True
         return bool(self._poll.poll(seconds * 1000))
 
@@ -159,16 +159,16 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
 
         Whatever else there is and fits is read along with them. Raises as `recv` does.
         """
-        while self._ahead.unused < count and (got := self._read([self._ahead.room(count)], wait)):
+        while len(self._ahead) < count and (got := self._read([self._ahead.room(count)], wait)):
             self._ahead.filled(got)
         return self._ahead.view(count)
 
     def glance(self, count: int, most: int) -> memoryview:
         """As `peek`, or up to `most` bytes if they are there, with little behind them: that is to be read elsewhere."""
         ahead = self._ahead
-        if ahead.unused < count:
+        if len(ahead) < count:
             ahead.rewind()
-            while ahead.unused < count and (got := self._read([ahead.room(count)[:GLANCE_BYTES]])):
+            while len(ahead) < count and (got := self._read([ahead.room(count)[:GLANCE_BYTES]])):
                 ahead.filled(got)
         return ahead.view(most)
 
@@ -178,7 +178,7 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
         Raises as `recv` does, and at the end of the connection too.
         """
         ahead, room = self._ahead, len(view)
-        if got := min(room, ahead.unused):
+        if got := min(room, len(ahead)):
             view[:got] = ahead.view(got)
             ahead.use(got)
         else:

@@ -5,10 +5,9 @@ instead of a stack frame (a sequence 100,000 levels deep is skipped like any oth
 from a length that the bytes declare. Encoding: PS3.5 section 7.
 """
 
-import functools
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
@@ -64,10 +63,6 @@ class Element(NamedTuple):
     """Declared length in bytes; UNDEFINED_LENGTH for pixel data in fragments."""
 
 
-_element: Callable[[tuple[int, int, int]], Element] = functools.partial(tuple.__new__, Element)
-"""An Element without the call in Python that a NamedTuple's own constructor is: one is made for every element."""
-
-
 def inflated(prefix: bytes, transfer_syntax_uid: str) -> bytes:
     """The prefix of the dataset itself: inflated, up to INFLATED_BYTES, where the transfer syntax deflates.
 
@@ -104,7 +99,7 @@ def walk(prefix: bytes, transfer_syntax_uid: str, deepest: int | None = None) ->
                 return
             if tag >= DELIMITERS:
                 raise NotADataset("a sequence delimiter stands outside any sequence")
-        yield _element((tag, start, length))
+        yield Element(tag, start, length)
         if tag in PIXEL_DATA:
             return
         position = start + length

@@ -11,7 +11,7 @@ def test_bytes_come_out_as_they_went_in(steps: list[tuple[int, int, int]]) -> No
     """However much is asked for, added and used at a time."""
     ahead, added, used = ReadAhead(64), 0, 0
     for wanted, arrives, uses in steps:
-        room = ahead.room(max(wanted, ahead.unused))
+        room = ahead.room(max(wanted, len(ahead)))
         count = min(arrives, len(room))
         room[:count] = bytes((added + at) % 251 for at in range(count))
         ahead.filled(count)
@@ -20,7 +20,7 @@ def test_bytes_come_out_as_they_went_in(steps: list[tuple[int, int, int]]) -> No
         assert bytes(shown) == bytes((used + at) % 251 for at in range(min(uses, added - used)))
         ahead.use(len(shown))
         used += len(shown)
-        assert ahead.unused == added - used
+        assert len(ahead) == added - used
 
 
 def test_what_was_shown_stays_true_while_it_is_roomy() -> None:
@@ -43,4 +43,4 @@ def test_no_memory_is_taken_before_something_comes() -> None:
     ahead = ReadAhead(1 << 60)
     assert ahead.view(6) == b""
     assert ahead.roomy(100)
-    assert ahead.unused == 0
+    assert len(ahead) == 0
