@@ -4,7 +4,7 @@
     python benchmarks/ingest.py soak [--instances 100000] [--kilobytes 64]     resident memory of one receiver
     python benchmarks/ingest.py visits [--associations 10000]                  descriptors and memory of one receiver
 
-The node is `dicomnode serve receiver`, two of them on one port as it comes, with its spool, its ledger and all its
+The node is `dicomnode serve receiver`, two that share a port as it comes, with its spool, its ledger and all its
 checks: it answers Success when the file, its name and its folders are synced. Orthanc syncs file and database as well;
 storescp and pynetdicom's application sync nothing. Two senders: dcmtk's `storescu` as it comes, which is what people
 have, and a bare one of a few lines that is never the bottleneck. Every receiver runs with TCP_NODELAY=1: without it
@@ -50,15 +50,16 @@ class Receiver:
     """More at once are rejected; they are not tried."""
 
 
-def popen(*command: object, **environment: object) -> list[subprocess.Popen[bytes]]:
-    """One process, silent."""
+def popen(*command: object, share: Sequence[int] = (), **environment: object) -> list[subprocess.Popen[bytes]]:
+    """One process, silent; it inherits the descriptors `share`."""
     env = {**ENVIRONMENT, **{key: str(value) for key, value in environment.items()}}
     quiet = subprocess.DEVNULL
-    return [subprocess.Popen([str(part) for part in command], env=env, stdout=quiet, stderr=quiet, process_group=0)]
+    words = [str(part) for part in command]
+    return [subprocess.Popen(words, env=env, stdout=quiet, stderr=quiet, process_group=0, pass_fds=share)]
 
 
 def node(processes: int, streaming: bool = True) -> Callable[[Path, int], list[subprocess.Popen[bytes]]]:
-    """`processes` receivers on one port."""
+    """`processes` receivers that share a port, as the supervisor starts them."""
 
     def start(folder: Path, port: int) -> list[subprocess.Popen[bytes]]:
         settings = {
@@ -66,12 +67,14 @@ def node(processes: int, streaming: bool = True) -> Callable[[Path, int], list[s
             "DICOMNODE_STORAGE_FOLDER": folder,
             "DICOMNODE_STORAGE_RESERVE_BYTES": 0,
             "DICOMNODE_RECEIVE_STREAMING": str(streaming).lower(),
+            "DICOMNODE_NODE_RECEIVERS": processes,
         }
+        command = (sys.executable, "-m", "dicomnode", "serve", "receiver", "--sockets")
         started: list[subprocess.Popen[bytes]] = []
-        for _ in range(processes):
-            started += popen(sys.executable, "-m", "dicomnode", "serve", "receiver", **settings)
-            await_port(port, started[-1])
-        time.sleep(2 * (processes - 1))  # the port is there with the first of them
+        with socket.create_server(("127.0.0.1", port), backlog=256) as shared:
+            for _ in range(processes):
+                started += popen(*command, shared.fileno(), share=[shared.fileno()], **settings)
+                await_idle(started[-1:])  # the port is open from the start
         return started
 
     return start
@@ -135,6 +138,14 @@ def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.05)
     raise SystemExit(f"{process.args!r} does not listen")
+
+
+def await_idle(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Until they have begun to work and have nothing to do."""
+    before = -1.0
+    while (now := cpu_seconds(processes)) != before or not now:
+        before = now
+        time.sleep(1.0)
 
 
 @contextlib.contextmanager

@@ -63,11 +63,12 @@ def _serve(commands: Commands) -> None:
     def call(options: argparse.Namespace) -> int:
         from dicomnode.node import serve
 
-        return serve(options.config, options.role, supervised=options.supervised)
+        return serve(options.config, options.role, supervised=options.supervised, sockets=options.sockets)
 
     command = _command(commands, "serve", "run the node, or one of its roles alone", call)
     command.add_argument("role", nargs="?", choices=ROLES, help="run this role only (default: all, supervised)")
     command.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+    command.add_argument("--sockets", type=int, nargs="+", default=(), help=argparse.SUPPRESS)
 
 
 def _echo(commands: Commands) -> None:

@@ -1,9 +1,12 @@
 """From settings to listeners: who is let in, what is taken, over plain TCP and TLS."""
 
+import socket
 import ssl
+from collections.abc import Sequence
 
 from dicomnode.config import Settings
 from dicomnode.errors import ConfigurationError
+from dicomnode.network import server
 from dicomnode.network.access import AccessPolicy, networks
 from dicomnode.network.contexts import accepted_contexts, other_storage_classes
 from dicomnode.network.intake import Intake
@@ -13,14 +16,34 @@ from dicomnode.network.transport import Limits
 from dicomnode.series.screening import Policy
 
 
-def listeners(settings: Settings, intake: Intake) -> list[Listener]:
-    """One listener a port, not started yet; several processes may listen on the same ones."""
+def open_ports(settings: Settings) -> list[socket.socket]:
+    """Listening sockets for `listeners`. Raises ConfigurationError that names the port that cannot be had."""
+    return [open_port(field, settings.node.host, port) for field, port in _ports(settings)]
+
+
+def listeners(settings: Settings, intake: Intake, sockets: Sequence[socket.socket]) -> list[Listener]:
+    """One listener for each of `open_ports`, not started yet; several processes may share those."""
     others = other_storage_classes() if settings.receive.other_objects == "accept" else ()
     contexts = accepted_contexts(others=others)
-    made = [Listener(_settings(settings, settings.node.port), intake, contexts)]
-    if settings.node.tls_port is not None:
-        made.append(Listener(_settings(settings, settings.node.tls_port), intake, contexts, server_tls(settings)))
+    made = []
+    for listening, (field, port) in zip(sockets, _ports(settings), strict=True):
+        tls = server_tls(settings) if field == "node.tls_port" else None
+        made.append(Listener(_settings(settings, port), intake, contexts, tls, listening))
     return made
+
+
+def _ports(settings: Settings) -> list[tuple[str, int]]:
+    """(name of the setting, port)."""
+    node = settings.node
+    return [("node.port", node.port)] + ([("node.tls_port", node.tls_port)] if node.tls_port is not None else [])
+
+
+def open_port(field: str, host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ConfigurationError that names the setting."""
+    try:
+        return server.open_port(host, port)
+    except OSError as error:
+        raise ConfigurationError(f"{field}: {host} port {port} cannot be used ({error.strerror})") from None
 
 
 def screening_policy(settings: Settings) -> Policy:
@@ -48,7 +71,7 @@ def _settings(settings: Settings, port: int) -> ListenerSettings:
             networks=networks(access.networks),
         ),
         streaming=receive.streaming,
-        reuse_port=True,
+        shared=settings.node.receivers > 1,
     )
 
 

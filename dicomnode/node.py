@@ -44,9 +44,9 @@ ASSEMBLER_IDLE_SECONDS = 0.5
 WORKER_IDLE_SECONDS = 0.3
 COURIER_IDLE_SECONDS = 0.5
 WORKER_NICENESS = 5
+"""The worker gives way: receiving goes before judging."""
 SWITCH_SECONDS = 0.0005
 """How long a thread of a receiver may keep the interpreter from the others; Python's own is ten times that."""
-"""The worker gives way: receiving goes before judging."""
 SIGN_OF_LIFE_SECONDS = 10.0
 
 
@@ -92,8 +92,11 @@ class Stores:
         return Outbox(self.database)
 
 
-def serve(config: Path | None, role: str | None, *, supervised: bool) -> int:
-    """`dicomnode serve`: the whole node, or one role. The exit status is 2 when it cannot work as configured."""
+def serve(config: Path | None, role: str | None, *, supervised: bool, sockets: Sequence[int] = ()) -> int:
+    """`dicomnode serve`: the whole node, or one role. The exit status is 2 when it cannot work as configured.
+
+    `sockets` are descriptors of the open ports that a receiver shares with others; without them it opens its own.
+    """
     settings = load(config)
     log_to_standard_error(settings.log.level)
     if role is None:
@@ -105,7 +108,7 @@ def serve(config: Path | None, role: str | None, *, supervised: bool) -> int:
             return supervise(settings, lambda children, tell: Supervisor(children, tell), config)
         if not supervised:
             prepare(settings)
-        return run_role(role, settings, supervised=supervised)
+        return run_role(role, settings, supervised=supervised, sockets=[socket.socket(fileno=fd) for fd in sockets])
     except StorageError as error:
         log.error("%s", error)
         return 1
@@ -138,7 +141,9 @@ def supervise(settings: Settings, make: MakeSupervisor, config: Path | None) -> 
     children = _children(settings, config)
     upkeep = Upkeep(settings.storage.url, settings.analyse.attempts, children, utc_now)
     upkeep.wait_for_orphans()
-    _check_ports(settings)
+    ports = _open_ports(settings)
+    for child in children:
+        child.sockets = ports if child.name.startswith("receiver") else ()
     _check_keys(settings)
     warn_of_open_doors(settings)
     upkeep.bury_the_dead()
@@ -158,21 +163,14 @@ def _children(settings: Settings, config: Path | None) -> list[Child]:
     return [Child(name, [*base, name.partition("-")[0], "--supervised"]) for name in names]
 
 
-def _check_ports(settings: Settings) -> None:
-    """A port in use stops the start: with shared ports the listener itself would not notice."""
-    ports = [("node.port", settings.node.host, settings.node.port)]
-    if settings.node.tls_port is not None:
-        ports.append(("node.tls_port", settings.node.host, settings.node.tls_port))
+def _open_ports(settings: Settings) -> list[socket.socket]:
+    """The ports for DICOM; one in use stops the start. The web's is its own process's, and only tried."""
+    from dicomnode import listening
+
+    ports = listening.open_ports(settings)
     if settings.web.enabled:
-        ports.append(("web.port", settings.web.host, settings.web.port))
-    for field, host, port in ports:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise ConfigurationError(f"{field}: {host} port {port} cannot be used ({error.strerror})") from None
+        listening.open_port("web.port", settings.web.host, settings.web.port).close()
+    return ports
 
 
 def _check_keys(settings: Settings) -> None:
@@ -197,8 +195,19 @@ def warn_of_open_doors(settings: Settings) -> None:
         )
 
 
-def run_role(role: str, settings: Settings, *, supervised: bool, judge: "JudgeVolume | None" = None) -> int:
-    """One role until it is stopped; its exit status. `judge` stands in for the model that the settings name."""
+def run_role(
+    role: str,
+    settings: Settings,
+    *,
+    supervised: bool,
+    sockets: Sequence[socket.socket] = (),
+    judge: "JudgeVolume | None" = None,
+) -> int:
+    """One role until it is stopped; its exit status.
+
+    `sockets`: open ports for a receiver that shares them with others. `judge` stands in for the model that the settings
+    name.
+    """
     from dicomnode.intake import process_name
 
     stopped = threading.Event()
@@ -208,7 +217,7 @@ def run_role(role: str, settings: Settings, *, supervised: bool, judge: "JudgeVo
     stores = Stores(settings)
     name = process_name(role)
     runners: dict[str, Callable[[], None]] = {
-        "receiver": lambda: _receiver(stores, name, stopped),
+        "receiver": lambda: _receiver(stores, name, stopped, sockets),
         "assembler": lambda: _assembler(stores, stopped),
         "worker": lambda: _worker(stores, name, stopped, judge),
         "courier": lambda: _courier(stores, stopped),
@@ -223,9 +232,9 @@ def run_role(role: str, settings: Settings, *, supervised: bool, judge: "JudgeVo
     return 0
 
 
-def _receiver(stores: Stores, name: str, stopped: threading.Event) -> None:
+def _receiver(stores: Stores, name: str, stopped: threading.Event, sockets: Sequence[socket.socket]) -> None:
     from dicomnode.intake import Ledger, NodeIntake
-    from dicomnode.listening import listeners, screening_policy
+    from dicomnode.listening import listeners, open_ports, screening_policy
     from dicomnode.reconciliation import reconcile
     from dicomnode.recorder import Recorder
 
@@ -235,7 +244,8 @@ def _receiver(stores: Stores, name: str, stopped: threading.Event) -> None:
     ledger = Ledger(stores.arrivals, Associations(stores.database), Audit(stores.database), name)
     recorder = Recorder(ledger.write, lambda: _tell_rebuilt(reconcile(stores.spool, stores.arrivals, policy)))
     intake = NodeIntake(stores.spool, stores.outbox, policy, recorder.put, utc_now, recorder.hurry)
-    open_listeners = [listener.start() for listener in listeners(stores.settings, intake)]
+    sockets = sockets or open_ports(stores.settings)
+    open_listeners = [listener.start() for listener in listeners(stores.settings, intake, sockets)]
     recorder.start()
     # What is there now stays until the end: to look through it for cycles again and again would halt all associations.
     gc.freeze()

@@ -6,6 +6,7 @@ supervisor sees the end of its standard input and stops by itself, so that no or
 """
 
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -35,13 +36,15 @@ class Process(Protocol):
     def kill(self) -> None: ...
 
 
-Spawn = Callable[[Sequence[str]], Process]
-"""spawn(command) -> the process; its standard input ends when the supervisor does."""
+Spawn = Callable[[Sequence[str], Sequence[socket.socket]], Process]
+"""spawn(command, sockets to share) -> the process; its standard input ends when the supervisor does."""
 
 
-def start_program(command: Sequence[str]) -> Process:
-    """A program of its own, in a session of its own."""
-    return subprocess.Popen(list(command), stdin=subprocess.PIPE, start_new_session=True)
+def start_program(command: Sequence[str], sockets: Sequence[socket.socket]) -> Process:
+    """A program of its own, in a session of its own, told the descriptors of the sockets that it shares."""
+    numbers = [shared.fileno() for shared in sockets]
+    told = ["--sockets", *map(str, numbers)] if numbers else []
+    return subprocess.Popen([*command, *told], stdin=subprocess.PIPE, start_new_session=True, pass_fds=numbers)
 
 
 @dataclass
@@ -50,6 +53,8 @@ class Child:
 
     name: str
     command: Sequence[str]
+    sockets: Sequence[socket.socket] = ()
+    """Open as long as the supervisor lives, whoever dies: what comes meanwhile waits in them."""
     process: Process | None = None
     started_at: float = 0.0
     next_start_at: float = 0.0
@@ -97,7 +102,7 @@ class Supervisor:
         self.stopping = True
 
     def _start(self, child: Child) -> None:
-        child.process = self.spawn(child.command)
+        child.process = self.spawn(child.command, child.sockets)
         child.started_at = self.clock()
         self.tell(child.name, f"started as process {child.process.pid}")
 
@@ -115,6 +120,9 @@ class Supervisor:
         self.tell(child.name, f"{cause_of_death(status)}; starts again in {pause:.1f} s")
 
     def _stop_all(self) -> None:
+        for child in self.children:
+            for shared in child.sockets:
+                shared.close()
         running = [child for child in reversed(self.children) if child.process is not None]
         for child in running:
             assert child.process is not None

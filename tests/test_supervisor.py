@@ -1,5 +1,6 @@
 """The supervisor starts what dies again, with growing pauses, and tells why."""
 
+import socket
 import sys
 from itertools import pairwise
 
@@ -49,6 +50,30 @@ def test_a_child_that_cannot_work_stops_the_node() -> None:
     child = _child("raise SystemExit(2)")
     supervisor = Supervisor([child], lambda *_: None)
     assert supervisor.run(poll_seconds=0.01) == 2
+
+
+def test_what_comes_between_two_lives_of_a_child_waits_in_the_shared_socket() -> None:
+    """A child is told its sockets; the next one takes who called when the first was dead; at the end none is open."""
+    answer = "import socket, sys; socket.socket(fileno=int(sys.argv[2])).accept()[0].sendall(b'here')"
+    child = _child(answer)
+    clock = Clock()
+    supervisor = Supervisor([child], lambda *_: None, clock)
+    shared = socket.create_server(("127.0.0.1", 0))
+    address = shared.getsockname()
+    child.sockets = [shared]
+    supervisor.step()
+    with socket.create_connection(address, 10) as first, socket.create_connection(address, 10) as second:
+        assert first.recv(4) == b"here"
+        assert child.process is not None
+        child.process.wait(10)
+        clock.now += 1.0
+        supervisor.step()
+        clock.now += 1.0
+        supervisor.step()
+        assert second.recv(4) == b"here"
+    supervisor._stop_all()
+    with socket.socket() as late:
+        assert late.connect_ex(address) != 0
 
 
 def test_causes_are_words() -> None:

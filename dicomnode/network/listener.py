@@ -6,6 +6,7 @@ pynetdicom's own receive path, with the same answers.
 """
 
 import logging
+import socket
 import ssl
 import threading
 import time
@@ -20,7 +21,7 @@ from dicomnode.network.acceptor import Connection
 from dicomnode.network.access import AccessPolicy, address_allowed, check
 from dicomnode.network.entity import application_entity
 from dicomnode.network.intake import Intake, Peer, RejectCause, Rejection
-from dicomnode.network.server import Server
+from dicomnode.network.server import Server, open_port
 from dicomnode.network.transport import Limits, quiet_pynetdicom
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,8 @@ class ListenerSettings:
     access: AccessPolicy = field(default_factory=AccessPolicy)
     streaming: bool = True
     """False: pynetdicom's own receive path, several times slower and with each instance in memory."""
-    reuse_port: bool = False
-    """Several processes listen on the port; none of them notices if a stranger does too."""
+    shared: bool = False
+    """Other processes accept on the same listening socket."""
 
 
 class Listener:
@@ -52,9 +53,12 @@ class Listener:
         intake: Intake,
         contexts: Sequence[PresentationContext],
         tls: ssl.SSLContext | None = None,
+        listening: socket.socket | None = None,
     ) -> None:
+        """`listening` is a port that is open already; else `start` opens it."""
         quiet_pynetdicom()
         self.settings, self.intake, self.tls = settings, intake, tls
+        self._listening = listening
         self._contexts = contexts
         self._guests: Counter[str] = Counter()
         self._guarding = threading.Lock()
@@ -67,7 +71,7 @@ class Listener:
         return int(self._server.server_address[1])
 
     def start(self) -> "Listener":
-        """Bind and accept, on a thread of its own. Raises OSError if the address cannot be bound."""
+        """Accept connections, on a thread of its own. Raises OSError if the port cannot be opened."""
         settings, limits = self.settings, self.settings.limits
         ae = application_entity(settings.aet)
         ae.maximum_pdu_size = limits.pdu_bytes
@@ -76,10 +80,10 @@ class Listener:
         ae.dimse_timeout = limits.idle_seconds
         self._server = Server(
             ae,
-            (settings.host, settings.port),
+            self._listening or open_port(settings.host, settings.port),
             self._contexts,
             type("ConnectionOfListener", (Connection,), {"listener": self}),
-            reuse_port=settings.reuse_port,
+            shared=settings.shared,
             most=limits.connections,
             welcome=lambda address: address_allowed(settings.access, address),
         )

@@ -1,4 +1,8 @@
-"""The server: who connects gets a thread, as long as there are not too many."""
+"""The server: who connects gets a thread, as long as there are not too many.
+
+Several processes may accept on one listening socket, which whoever starts them opens: a peer that connects while one of
+them is being started again waits a moment instead of being refused.
+"""
 
 import contextlib
 import errno
@@ -18,39 +22,63 @@ from dicomnode.network.transport import close
 
 log = logging.getLogger(__name__)
 
+BACKLOG = 256
+"""Connections that wait for somebody to accept them."""
+COURTESY_SECONDS = 0.003
+"""A process lets the others go first for so long, times the connections it has: the kernel shares out nothing."""
+LONGEST_COURTESY_SECONDS = 0.012
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+
 
 class Server(ThreadedAssociationServer):  # type: ignore[misc]
     """Accepts connections and gives each a thread."""
 
-    request_queue_size = 256
     daemon_threads = True
 
     def __init__(
         self,
         ae: ApplicationEntity,
-        address: tuple[str, int],
+        listening: socket.socket,
         contexts: Iterable[PresentationContext],
         handler: Callable[..., Any],
         *,
-        reuse_port: bool,
+        shared: bool,
         most: int,
         welcome: Callable[[str], bool],
     ) -> None:
-        self._reuse_port, self._most, self._welcome = reuse_port, most, welcome
+        self._listening, self._shared, self._most, self._welcome = listening, shared, most, welcome
+        self.socket: socket.socket
         self._open: set[socket.socket] = set()
         self._live: set[Any] = set()
         self._counting = threading.Lock()
         self.stopping = False
-        super().__init__(ae, address, ae.ae_title, list(contexts), request_handler=handler)
+        super().__init__(ae, listening.getsockname()[:2], ae.ae_title, list(contexts), request_handler=handler)
 
     def server_bind(self) -> None:
-        """With SO_REUSEPORT several processes share the port, and the kernel shares out the connections."""
-        if self._reuse_port:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        super().server_bind()
+        """The port is open already."""
+        self.socket.close()
+        self.socket = self._listening
+        # Another process may have accepted what this one was woken for.
+        self.socket.setblocking(False)
+        self.server_address = self.socket.getsockname()
+
+    def server_activate(self) -> None:
+        """The port is open already."""
+
+    def server_close(self) -> None:
+        """Only this process leaves the port; pynetdicom's own would shut it for all."""
+        self.socket.close()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """The next connection; raises OSError, which drops it, when there are too many or it may not come in."""
+        if self._shared:
+            time.sleep(min(len(self._open) * COURTESY_SECONDS, LONGEST_COURTESY_SECONDS))
         try:
             connection, address = self.socket.accept()
         except OSError as error:

@@ -5,7 +5,7 @@ for TLS on the thread that accepts, and copies all presentation contexts for eac
 instead of several hundred). Instead, for both receive paths and for sending:
 
     GuardedSocket      refuses a PDU or a message over the cap before reading it, and every wait has an end
-    server.Server      one thread a connection, a cap on connections, SO_REUSEPORT, TLS on the connection's own thread
+    server.Server      one thread a connection, a cap on connections, a shared port, TLS on the connection's own thread
 """
 
 import contextlib

@@ -11,6 +11,7 @@ import functools
 import importlib
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ import numpy as np
 from dicomnode.config import Settings, load
 from dicomnode.errors import ConfigurationError
 from dicomnode.node import log_to_standard_error, run_role, supervise
-from dicomnode.supervisor import Child, Supervisor, Tell
+from dicomnode.supervisor import Child, Spawn, Supervisor, Tell
 from inference.findings import Findings, SliceEvidence
 from inference.models import ModelCard
 from inference.phases import Phase
@@ -81,11 +82,13 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
 
-def spawner(settings: Settings, judge: Callable[[Volume], Findings]) -> Callable[[Sequence[str]], Fork]:
+def spawner(settings: Settings, judge: Callable[[Volume], Findings]) -> Spawn:
     """A `Spawn` for the supervisor that forks instead of starting a program."""
     children: list[Fork] = []
+    ports: set[socket.socket] = set()
 
-    def spawn(command: Sequence[str]) -> Fork:
+    def spawn(command: Sequence[str], sockets: Sequence[socket.socket]) -> Fork:
+        ports.update(sockets)
         role = command[-2]
         for open_database in list(database._OPEN):
             open_database.close()
@@ -97,7 +100,9 @@ def spawner(settings: Settings, judge: Callable[[Volume], Findings]) -> Callable
             os.dup2(read, 0)
             os.close(read)
             os.setsid()
-            _run(role, lambda: run_role(role, settings, supervised=True, judge=judge))
+            for port in ports.difference(sockets):
+                port.close()
+            _run(role, lambda: run_role(role, settings, supervised=True, sockets=sockets, judge=judge))
         os.close(read)
         children.append(Fork(pid, write))
         return children[-1]

@@ -1,5 +1,7 @@
 """Slow, silent and countless peers: limits hold, nothing leaks, and others are served."""
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -91,3 +93,11 @@ def test_every_association_ends_in_the_job_log(node: StubNode) -> None:
             return
         time.sleep(0.5)
     raise AssertionError("an association is still open")
+
+
+def test_a_peer_that_calls_while_the_receiver_starts_again_waits(node: StubNode, tmp_path: Path) -> None:
+    """The port is the supervisor's: nobody is refused because a process died."""
+    ct_series(tmp_path, 3, series="after the fall")
+    for receiver in node.processes("receiver"):
+        os.kill(receiver, signal.SIGKILL)
+    assert statuses(node.send(tmp_path)) == {0x0000}

@@ -33,10 +33,18 @@ def listen(streaming: bool) -> Iterator[Listen]:
     """listen(shelf=…, limits=…, access=…, tls=…, others=…) -> a listener on a free port, and its shelf."""
     with ExitStack() as stack:
 
-        def start(shelf: Shelf | None = None, tls: Any = None, others: tuple[str, ...] = (), **changes: Any):
+        def start(
+            shelf: Shelf | None = None,
+            tls: Any = None,
+            others: tuple[str, ...] = (),
+            listening: socket.socket | None = None,
+            **changes: Any,
+        ):
             settings = replace(ListenerSettings("DICOMNODE", port=0, limits=QUICK, streaming=streaming), **changes)
             shelf = shelf or Shelf()
-            return stack.enter_context(Listener(settings, shelf, accepted_contexts(others=others), tls)), shelf
+            return stack.enter_context(
+                Listener(settings, shelf, accepted_contexts(others=others), tls, listening)
+            ), shelf
 
         yield start
 

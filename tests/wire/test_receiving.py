@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from dicomnode.network.contexts import TRANSFER_SYNTAXES, decodable
 from dicomnode.network.intake import Ending
 from dicomnode.network.outbound import Destination
 from dicomnode.network.sender import send
+from dicomnode.network.server import open_port
 from dicomnode.network.statuses import Outcome
 
 
@@ -287,15 +289,36 @@ def test_crumbs_are_put_together(listen) -> None:
 
 
 def test_several_listeners_share_a_port(listen) -> None:
-    """SO_REUSEPORT: connections reach one or the other, and each can stop alone."""
-    first, _ = listen(reuse_port=True)
-    second, shelf = listen(reuse_port=True, port=first.port)
-    assert second.port == first.port
+    """Each can leave alone, and what comes while nobody is there waits."""
+    port = open_port("127.0.0.1", 0)
+    number = port.getsockname()[1]
+    first, _ = listen(shared=True, listening=port.dup())
+    second, shelf = listen(shared=True, listening=port.dup())
+    assert first.port == second.port == number
     first.stop()
-    with RawPeer(second.port).associated() as peer:
+    with RawPeer(number).associated() as peer:
         peer.send(raw_peer.store("1.2.3", b"x"))
         assert peer.status() == 0
     assert list(shelf.kept) == ["1.2.3"]
+    second.stop()
+    with RawPeer(number) as peer:
+        _, shelf = listen(listening=port.dup())
+        peer.associated()
+        peer.send(raw_peer.store("1.2.4", b"x"))
+        assert peer.status() == 0
+    port.close()
+
+
+def test_connections_are_shared_out(listen) -> None:
+    """Who has fewer takes the next: about half of them each, on a machine that is not too busy to be polite."""
+    port = open_port("127.0.0.1", 0)
+    listeners = [listen(shared=True, listening=port.dup())[0] for _ in range(2)]
+    with port, ExitStack() as stack:
+        for _ in range(12):
+            stack.enter_context(RawPeer(port.getsockname()[1]).associated())
+        taken = [listener.associations() for listener in listeners]
+    assert sum(taken) == 12
+    assert min(taken) >= 4
 
 
 def test_stopping_lets_an_instance_finish(listen, streaming: bool) -> None:
