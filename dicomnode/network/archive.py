@@ -22,11 +22,11 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 
 from dicomnode.network.commitment import WELL_KNOWN_INSTANCE
 from dicomnode.network.contexts import COMMITMENT, PLAIN, VERIFICATION
+from dicomnode.network.entity import quiet_pynetdicom
 from dicomnode.network.outbound import Destination, NoAssociation, association
 from dicomnode.network.query import STUDY_ROOT_FIND
 from dicomnode.network.sender import Item, send
 from dicomnode.network.statuses import CANNOT_UNDERSTAND, SUCCESS, Answer
-from dicomnode.network.transport import quiet_pynetdicom
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnode.network.acceptor import Connection
 from dicomnode.network.access import AccessPolicy, address_allowed, check
-from dicomnode.network.entity import application_entity
+from dicomnode.network.entity import application_entity, quiet_pynetdicom
 from dicomnode.network.intake import Intake, Peer, RejectCause, Rejection
 from dicomnode.network.server import Server, open_port
-from dicomnode.network.transport import Limits, quiet_pynetdicom
+from dicomnode.network.transport import Limits
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from pynetdicom import build_role
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
-from dicomnode.network.entity import application_entity
+from dicomnode.network.entity import application_entity, quiet_pynetdicom
 from dicomnode.network.inline import InlineAssociation
 from dicomnode.network.statuses import Answer, Outcome
-from dicomnode.network.transport import GuardedSocket, Limits, quiet_pynetdicom
+from dicomnode.network.transport import GuardedSocket, Limits
 
 MOST_CONTEXTS = 128
 """Presentation contexts of one association, PS3.8 Table 9-13: odd identifiers from 1 to 255."""

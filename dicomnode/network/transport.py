@@ -15,11 +15,9 @@ import select
 import socket
 import ssl
 import time
-import warnings
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from pynetdicom import _config
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from dicomnode.network.commands import A_ABORT_INVALID_PARAMETER
@@ -39,17 +37,6 @@ GLANCE_BYTES = 8 << 10
 _LINGER_SECONDS = 1.0
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
-
-
-def quiet_pynetdicom() -> None:
-    """pynetdicom logs each PDU and what is in it, pydicom each malformed value: off, for speed and for privacy.
-
-    pydicom warns as well, and Python remembers every different warning: a peer could fill the memory with them.
-    """
-    _config.LOG_HANDLER_LEVEL = "none"
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
-    logging.getLogger("pydicom").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message="Invalid value for VR", category=UserWarning)
 
 
 class Offence(ConnectionError):
