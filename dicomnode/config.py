@@ -9,6 +9,7 @@ that names the field and where it came from.
 import ipaddress
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,7 +114,7 @@ class Storage(Section):
     folder: Path = Path("var")
     """Spool, results and the SQLite job log lie below this folder."""
     database_url: str | None = None
-    """SQLAlchemy URL of the job log; none: SQLite in `folder`."""
+    """URL of the job log, such as postgresql+psycopg://node:secret@server/node; none: SQLite in `folder`."""
     reserve_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
     """Free space that stays free: below it new associations are rejected as transient."""
     keep_days: Annotated[float, Field(gt=0)] | None = None
@@ -381,14 +382,18 @@ def _one_line(error: ValidationError, sources: Mapping[str, str]) -> str:
 
 
 def effective(settings: Settings, sources: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """(field, value as TOML, source) of every setting, in order."""
+    """(field, value as TOML, source) of every setting, in order; passwords in URLs are hidden."""
     rows = []
     for section, model in settings:
         if section == "destinations":
             value = [d.model_dump(mode="json", exclude_defaults=True) for d in settings.destinations]
-            rows.append((section, json.dumps(value), sources.get(section, "default")))
+            rows.append((section, _shown(value), sources.get(section, "default")))
             continue
         for field, value in model.model_dump(mode="json").items():
             name = f"{section}.{field}"
-            rows.append((name, json.dumps(value, ensure_ascii=False), sources.get(name, "default")))
+            rows.append((name, _shown(value), sources.get(name, "default")))
     return rows
+
+
+def _shown(value: Any) -> str:
+    return re.sub(r"(://[^:/@\s\"]*:)[^/\"]*@", r"\1***@", json.dumps(value, ensure_ascii=False))

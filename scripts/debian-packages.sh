@@ -2,7 +2,7 @@
 # Installs the Debian programs that the tests use as peers and judges. Does nothing where they are there already
 # or where it is not run as root: a test whose peer is missing then says so (and fails when CI is set).
 set -euo pipefail
-packages=(dcmtk dicom3tools orthanc orthanc-dicomweb orthanc-webviewer pixelmed-apps chromium)
+packages=(dcmtk dicom3tools orthanc orthanc-dicomweb orthanc-webviewer pixelmed-apps chromium postgresql)
 missing=()
 for package in "${packages[@]}"; do
     dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")

@@ -9,13 +9,13 @@ database can also make a new chain: against that, keep `head()` somewhere else a
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, insert, select, update
 
 from storage.database import Database
-from storage.schema import AuditHeadRow, AuditRow
+from storage.schema import AuditHeadRow, AuditRow, plain
 
 GENESIS = "0" * 64
 """What stands for the hash before the first row."""
@@ -116,6 +116,8 @@ class Audit:
 
 def _append(connection: Connection, head: Head, entry: NewEntry) -> Head:
     number = head.count + 1
+    # What is hashed is what can be kept.
+    entry = replace(entry, actor=plain(entry.actor), subject=plain(entry.subject), detail=plain(entry.detail))
     digest = _digest(head.hash, number, entry)
     row = {"actor": entry.actor, "action": entry.action, "subject": entry.subject, "detail": entry.detail}
     connection.execute(insert(AuditRow).values(id=number, at=entry.at, previous_hash=head.hash, hash=digest, **row))
@@ -123,8 +125,8 @@ def _append(connection: Connection, head: Head, entry: NewEntry) -> Head:
 
 
 def _head(connection: Connection) -> Head:
-    """The head row, locked where the database locks rows; made where there is none."""
-    found = connection.execute(select(AuditHeadRow.count, AuditHeadRow.hash).with_for_update()).first()
+    """The head row; made where there is none."""
+    found = connection.execute(select(AuditHeadRow.count, AuditHeadRow.hash)).first()
     if found is None:
         connection.execute(insert(AuditHeadRow).values(id=1, count=0, hash=GENESIS))
         return Head(0, GENESIS)

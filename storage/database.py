@@ -1,8 +1,8 @@
 """The database: one writer at a time, readers that cannot write, and errors that say what to do.
 
 SQLite is the default: WAL, so that readers never wait; synchronous=FULL, so that what is committed survives the power
-going out; BEGIN IMMEDIATE for writers, so that two of them wait for each other instead of failing half way. Another
-database comes in by its URL; its driver brings its own locking.
+going out; BEGIN IMMEDIATE for writers, so that two of them wait for each other instead of failing half way. PostgreSQL
+keeps the same promises: writers take one lock first, readers see one moment.
 
 A `Database` may be carried over a fork: the child drops the parent's connections unused.
 """
@@ -31,6 +31,8 @@ from storage.errors import (
     DatabaseUnwritable,
 )
 
+WRITERS_LOCK = 0x0D1C03
+"""PostgreSQL's advisory lock that each writer takes; any number that no other program takes in this database."""
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one."""
 
@@ -38,9 +40,19 @@ MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("malformed", DatabaseCorrupt, "the database file is damaged: restore it from a backup, or move it away and start"),
     ("not a database", DatabaseCorrupt, "the file is not a database: move it away and start again"),
     ("locked", DatabaseLocked, "another process holds the database"),
+    ("lock timeout", DatabaseLocked, "another process holds the database"),
     ("readonly", DatabaseUnwritable, "the database cannot be written: check the owner and the mode of its folder"),
     ("query_only", DatabaseUnwritable, "the database was opened for reading only"),
+    ("read-only transaction", DatabaseUnwritable, "the database was opened for reading only"),
     ("disk is full", DatabaseFull, "the disk that holds the database is full"),
+    ("no space left", DatabaseFull, "the disk that holds the database is full"),
+    (
+        "connection failed",
+        DatabaseMissing,
+        "the database server does not let the node in",
+    ),
+    ("terminating connection", DatabaseMissing, "the database server ended the connection"),
+    ("server closed the connection", DatabaseMissing, "the database server ended the connection"),
     ("no such table", DatabaseOutdated, "the database lacks a table: migrate it"),
     ("no such column", DatabaseOutdated, "the database lacks a column: migrate it"),
     ("does not exist", DatabaseOutdated, "the database lacks a table or column: migrate it"),
@@ -52,10 +64,10 @@ MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
 
 def translate(error: exc.SQLAlchemyError | sqlite3.Error, where: str) -> DatabaseError:
     """The storage error that a foreign one stands for; `where` names the database without its password."""
-    if isinstance(error, (exc.IntegrityError, sqlite3.IntegrityError)):
+    if isinstance(error, (exc.IntegrityError, exc.DataError, sqlite3.IntegrityError)):
         return DatabaseRefused(f"{where}: {error}")
-    cause = getattr(error, "orig", None) or error
-    message = str(cause).lower()
+    cause = " ".join(str(getattr(error, "orig", None) or error).split())
+    message = cause.lower()
     for part, kind, advice in MEANINGS:
         if part in message:
             return kind(f"{where}: {advice} ({cause})")
@@ -75,12 +87,15 @@ class Database:
     """Writing and reading transactions on one database that exists and is migrated (see `migrate`)."""
 
     def __init__(self, url: str, *, read_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
-        """`url` as SQLAlchemy writes it, such as "sqlite:////var/lib/node/node.db"; the file must exist."""
-        self.url = make_url(url)
+        """`url` as SQLAlchemy writes it; a file must exist.
+
+        Such as "sqlite:////var/lib/node/node.db" or "postgresql+psycopg://node:secret@server/node".
+        """
+        self.url = _parsed(url)
         self.read_only = read_only
         self.where = self.url.render_as_string(hide_password=True)
         self._engine = _engine(self.url, "ro" if read_only else "rw", busy_seconds)
-        self._writing = self._engine.execution_options(writing=True)
+        self._writing = _writing(self._engine)
         _OPEN.add(self)
 
     @property
@@ -127,7 +142,7 @@ def migrate(url: str) -> None:
     from alembic import command
     from alembic.config import Config
 
-    parsed = make_url(url)
+    parsed = _parsed(url)
     where = parsed.render_as_string(hide_password=True)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
@@ -136,20 +151,25 @@ def migrate(url: str) -> None:
         if path := _file_of(parsed):
             _make_file(path)
         try:
-            with engine.execution_options(writing=True).begin() as connection:
+            with _writing(engine).begin() as connection:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         finally:
             engine.dispose()
 
 
+def _parsed(url: str) -> URL:
+    """Raises DatabaseMissing, which does not repeat what may hold a password."""
+    try:
+        return make_url(url)
+    except exc.ArgumentError:
+        raise DatabaseMissing("not a URL such as postgresql+psycopg://USER:PASSWORD@SERVER/DATABASE") from None
+
+
 def _engine(url: URL, mode: str, busy_seconds: float) -> Engine:
     """An engine; for SQLite with our own connecting and our own BEGIN."""
     if url.get_backend_name() != "sqlite":
-        engine = create_engine(url, pool_pre_ping=True)
-        if mode == "ro":
-            return engine.execution_options(postgresql_readonly=True)
-        return engine
+        return _server_engine(url, mode, busy_seconds)
     if not url.database or url.database == ":memory:":
         raise DatabaseMissing(f"{url}: the node's processes meet in the database, so it must be a file")
     path = Path(url.database).absolute()
@@ -160,6 +180,35 @@ def _engine(url: URL, mode: str, busy_seconds: float) -> Engine:
     return engine
 
 
+def _server_engine(url: URL, mode: str, busy_seconds: float) -> Engine:
+    """An engine for PostgreSQL. What is read without the writers' lock is read as of one moment."""
+    where = url.render_as_string(hide_password=True)
+    if url.get_backend_name() != "postgresql":
+        raise DatabaseMissing(f"{where}: the job log is kept in SQLite or PostgreSQL")
+    try:
+        engine = create_engine(url, pool_pre_ping=True, isolation_level="REPEATABLE READ")
+    except ImportError as error:
+        raise DatabaseMissing(f"{where}: a driver is missing: install dicomnode[postgresql] ({error})") from error
+    if mode == "ro":
+        engine = engine.execution_options(postgresql_readonly=True)
+
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("writing", False):
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(busy_seconds * 1000)}")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})")
+
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _writing(engine: Engine) -> Engine:
+    """The same engine for transactions that write."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(writing=True)
+    # A moment fixed before the lock was had would be an old one.
+    return engine.execution_options(writing=True, isolation_level="READ COMMITTED")
+
+
 def _file_of(url: URL) -> Path | None:
     """The database's file; None where it is a server's."""
     return Path(url.database).absolute() if url.get_backend_name() == "sqlite" and url.database else None
@@ -167,7 +216,7 @@ def _file_of(url: URL) -> Path | None:
 
 def is_gone(url: str) -> bool:
     """Whether the database's file is not there (any more)."""
-    path = _file_of(make_url(url))
+    path = _file_of(_parsed(url))
     return path is not None and not path.exists()
 
 

@@ -78,7 +78,7 @@ class Jobs(JobLog):
             older.state == JobState.RUNNING,
         )
         due = select(JobRow).where(JobRow.state == JobState.QUEUED, JobRow.not_before <= now, ~runs)
-        due = due.order_by(JobRow.not_before, JobRow.id).limit(1).with_for_update(skip_locked=True)
+        due = due.order_by(JobRow.not_before, JobRow.id).limit(1)
         with self._database.reading() as connection:
             if connection.execute(due).first() is None:
                 return None

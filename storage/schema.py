@@ -3,6 +3,7 @@
 An index stands here for each question that is asked often; every list is paged by key, never by OFFSET.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -53,6 +54,24 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def plain(value: str) -> str:
+    """`value` without NUL: a peer may well send one, and PostgreSQL keeps none."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+class PlainText(TypeDecorator[str]):
+    """Text of any length, `plain` where it has to be."""
+
+    impl = Text
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[str | None], str | None] | None:
+        """Nothing to do for SQLite."""
+        if dialect.name == "sqlite":
+            return None
+        return lambda value: value and plain(value)
+
+
 def _words(kind: type[JobState] | type[OutboxState] | type[Disposition] | type[VerdictState]) -> Enum:
     """A column of words out of an enumeration, kept as text."""
     return Enum(kind, native_enum=False, length=16, values_callable=lambda members: [m.value for m in members])
@@ -61,7 +80,7 @@ def _words(kind: type[JobState] | type[OutboxState] | type[Disposition] | type[V
 class Base(DeclarativeBase):
     """Holds the metadata of all tables."""
 
-    type_annotation_map: ClassVar = {datetime: UtcTime, dict[str, Any]: JSON, str: Text}
+    type_annotation_map: ClassVar = {datetime: UtcTime, dict[str, Any]: JSON, str: PlainText}
 
 
 class AssociationRow(Base):

@@ -8,10 +8,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from storage.database import migrate
+from tests.postgresql import Server, running
 
 # Before numpy and torch are imported: tests run side by side, and threads that wait for each other are slower than one.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -68,3 +71,12 @@ def require_peer() -> Callable[[str], str]:
         return str(path)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(require_peer: Callable[[str], str]) -> Iterator[Server]:
+    """A server with a migrated database to copy, "migrated"."""
+    with running(Path(require_peer("postgres")).resolve().parent) as server:
+        server.create("migrated")
+        migrate(server.url("migrated"))
+        yield server

@@ -74,3 +74,13 @@ def test_every_field_has_a_docstring_and_is_listed() -> None:
         for name, field in type(model).model_fields.items():
             assert field.description, f"{section}.{name}"
             assert f"{section}.{name}" in listed
+
+
+def test_passwords_are_not_printed() -> None:
+    """`dicomnode config` is what people paste into a mail."""
+    url = "postgresql+psycopg://node:s3cr@t@server/node"
+    place = {"name": "PACS", "kind": "stow-rs", "url": "https://node:s3cret@server/dicom-web"}
+    settings = Settings.model_validate({"storage": {"database_url": url}, "destinations": [place]})
+    printed = {name: value for name, value, _ in effective(settings, {})}
+    assert printed["storage.database_url"] == '"postgresql+psycopg://node:***@server/node"'
+    assert "https://node:***@server/dicom-web" in printed["destinations"]

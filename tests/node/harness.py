@@ -149,7 +149,8 @@ class Node:
 
     def database(self) -> Database:
         """The job log, to be read."""
-        return Database(f"sqlite:///{self.folder / 'var' / 'dicomnode.sqlite'}", read_only=True)
+        default = f"sqlite:///{self.folder / 'var' / 'dicomnode.sqlite'}"
+        return Database(self.settings.get("storage", {}).get("database_url", default), read_only=True)
 
 
 @dataclass

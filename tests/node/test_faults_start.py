@@ -43,6 +43,13 @@ def refused(folder: Path, says: str, toml: str = "", **variables: str) -> None:
         ('[node]\ntls_port = "many"\n', "node.tls_port"),
         ('[access]\nnetworks = ["10.0.0.0/99"]\n', "access.networks"),
         ("[analyse]\nbundle = 'nowhere'\n", "analyse.bundle"),
+        ("[storage]\ndatabase_url = 'nonsense'\n", "storage.database_url: not a URL"),
+        ("[storage]\ndatabase_url = 'mysql://server/node'\n", "SQLite or PostgreSQL"),
+        ("[storage]\ndatabase_url = 'postgresql+psycopg2://server/node'\n", "dicomnode[postgresql]"),
+        (
+            "[storage]\ndatabase_url = 'postgresql+psycopg://a:b@127.0.0.1:1/n'\n",
+            "a:***@127.0.0.1:1/n: the database server",
+        ),
     ],
 )
 def test_a_wrong_setting_stops_the_start(tmp_path: Path, toml: str, says: str) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from storage.arrivals import Arrival, Arrivals
 from storage.database import Database
 from storage.joblog import Job, Verdict
@@ -10,6 +12,8 @@ from storage.jobs import Jobs
 from storage.outbox import NewItem, OutboxItem
 from storage.states import VerdictState
 
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 STUDY = "1.2.826.1"
 SERIES = "1.2.826.1.7"

@@ -111,3 +111,9 @@ def test_processes_that_write_at_once_make_one_chain(database: Database, databas
     audit = Audit(database)
     assert audit.verify() is None
     assert [row.id for row in audit.entries()] == list(range(1, 31))
+
+
+def test_a_nul_in_a_text_breaks_no_chain(audit: Audit) -> None:
+    """As an AE title may have it: not every database keeps one."""
+    audit.append(NewEntry(at=NOON, actor="A\0B", action="connected", subject="\0", detail=""))
+    assert audit.verify() is None

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from ledger_factories import NOON, queued
-from sqlalchemy import insert, text
+from ledger_factories import NOON, ON_POSTGRESQL, ON_SQLITE, SERIES, STUDY, arrival, queued
+from sqlalchemy import insert, make_url, text
 
+from storage.arrivals import Arrivals
 from storage.database import MEANINGS, Database, is_gone, migrate, newest_revision, translate
 from storage.errors import (
     DatabaseCorrupt,
@@ -29,6 +30,7 @@ def test_the_migrations_make_exactly_the_tables_of_the_schema(database: Database
         assert compare_metadata(context, Base.metadata) == []
 
 
+@ON_SQLITE
 def test_the_indexes_of_the_schema_have_their_conditions_in_the_database(database: Database) -> None:
     wanted = {
         index.name: index.dialect_options["sqlite"]["where"]
@@ -54,6 +56,7 @@ def test_processes_that_migrate_at_once_all_succeed(tmp_path: Path) -> None:
     Database(url).check()
 
 
+@ON_SQLITE
 def test_what_is_committed_is_synced_to_the_disk(database: Database) -> None:
     """journal_mode=WAL with synchronous=FULL (2): a commit survives the power going out."""
     with database.reading() as connection:
@@ -98,6 +101,7 @@ def test_a_second_writer_gives_up_after_the_busy_time_out(database: Database, da
         pass
 
 
+@ON_SQLITE
 def test_a_torn_database_file_is_named_as_such(database: Database, database_url: str, tmp_path: Path) -> None:
     queued(database, slices=200)
     database.close()
@@ -138,6 +142,45 @@ def test_each_known_message_of_the_driver_has_its_own_error(part: str, kind: typ
     assert type(translate(sqlite3.OperationalError(f"xx {part} xx"), "node.db")) is kind
 
 
+@ON_POSTGRESQL
+def test_a_database_that_the_server_lacks_is_told_and_its_password_is_not(database_url: str) -> None:
+    absent = make_url(database_url).set(database="absent", password="secret")
+    with pytest.raises(DatabaseMissing, match="does not let the node in") as told:
+        Database(absent.render_as_string(hide_password=False)).check()
+    assert "secret" not in str(told.value)
+
+
+@ON_POSTGRESQL
+def test_a_server_that_ended_the_connections_is_used_again(database: Database) -> None:
+    job = queued(database)
+    with pytest.raises(DatabaseMissing, match="ended the connection"), database.reading() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    assert JobLog(database).get(job.id) == job
+
+
+def test_a_nul_in_a_text_keeps_no_row_out(database: Database) -> None:
+    """A peer may send one in any text of the header."""
+    Arrivals(database).record_many([arrival(1, series_description="a\0b")])
+    (kept,) = Arrivals(database).of_series(STUDY, SERIES)
+    assert kept.series_description in ("a\0b", "a\N{REPLACEMENT CHARACTER}b")
+
+
+def test_a_value_that_the_database_cannot_keep_is_refused(database: Database) -> None:
+    """One such row must not hold up the others: see the recorder."""
+    job = queued(database)
+    with pytest.raises(DatabaseRefused), database.writing() as connection:
+        connection.execute(JobRow.__table__.update().values(generation=None))
+    assert JobLog(database).get(job.id) == job
+
+
+@ON_POSTGRESQL
+def test_a_number_too_large_for_its_column_is_refused(database: Database) -> None:
+    job = queued(database)
+    with pytest.raises(DatabaseRefused), database.writing() as connection:
+        connection.execute(JobRow.__table__.update().values(series_number=2**40))
+    assert JobLog(database).get(job.id) == job
+
+
 def test_a_time_without_a_zone_is_refused(database: Database) -> None:
     job = queued(database)
     with pytest.raises(Exception, match="without a zone"), database.writing() as connection:
@@ -145,6 +188,7 @@ def test_a_time_without_a_zone_is_refused(database: Database) -> None:
     assert JobLog(database).get(job.id).created_at == NOON
 
 
+@ON_SQLITE
 def test_a_file_that_was_deleted_under_a_connection_is_missed_and_not_written_into_nowhere(
     database: Database, tmp_path: Path
 ) -> None:
@@ -154,6 +198,7 @@ def test_a_file_that_was_deleted_under_a_connection_is_missed_and_not_written_in
         JobLog(database).counts()
 
 
+@ON_SQLITE
 def test_a_file_that_was_replaced_is_used_from_then_on(database: Database, database_url: str, tmp_path: Path) -> None:
     queued(database)
     (tmp_path / "node.db").rename(tmp_path / "away")
@@ -163,6 +208,7 @@ def test_a_file_that_was_replaced_is_used_from_then_on(database: Database, datab
     assert len(JobLog(database).list()) == 1
 
 
+@ON_SQLITE
 def test_a_new_database_takes_nothing_over_from_the_log_of_an_earlier_one(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -175,6 +221,7 @@ def test_a_new_database_takes_nothing_over_from_the_log_of_an_earlier_one(
     Database(database_url).check()
 
 
+@ON_SQLITE
 def test_a_missing_file_is_noticed(database_url: str, tmp_path: Path) -> None:
     assert not is_gone(database_url)
     (tmp_path / "node.db").unlink()

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from ledger_factories import NOON, STUDY, arrival, built, queued
+from ledger_factories import NOON, ON_SQLITE, STUDY, arrival, built, queued
 from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 
@@ -78,6 +78,7 @@ def test_a_line_tells_what_was_said_and_how_far_the_results_got(database: Databa
     assert JobLog(database).line(job.id).delivered
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("wanted", FILTERS)
 @pytest.mark.parametrize("before_id", [None, 7])
 def test_no_list_scans_or_sorts_the_jobs(database: Database, wanted: JobFilter, before_id: int | None) -> None:
@@ -90,6 +91,7 @@ def test_no_list_scans_or_sorts_the_jobs(database: Database, wanted: JobFilter, 
     assert not [step for step in plan if step.startswith("SCAN") and "USING INDEX ix_jobs_newest" not in step], plan
 
 
+@ON_SQLITE
 def test_series_that_wait_are_found_by_their_own_index(database: Database) -> None:
     conditions = [str(condition) for condition in waiting._is_waiting(Disposition.JUDGE)]
     statement = f"SELECT study_uid FROM arrivals WHERE {' AND '.join(conditions)} GROUP BY study_uid, series_uid"
