@@ -42,6 +42,7 @@ ROWS = {
     "wrong settings, keys, folder, port, database at the start": ["tests/node/test_faults_start.py"],
     "strangers: names, networks, certificates": ["tests/node/test_access_node.py", "tests/wire/test_tls.py"],
     "ledger away, behind; old files removed": ["tests/node/test_faults_ledger.py", "tests/node/test_faults_removal.py"],
+    "PostgreSQL goes away and comes back": ["tests/node/test_postgresql.py"],
 }  # fmt: skip
 """Fault -> the tests that try it."""
 
