@@ -23,6 +23,7 @@ from dicomnode.network.archive import Archive, files
 from dicomnode.network.outbound import Destination
 from dicomnode.results.picture import picture
 from dicomnode.results.synthetic import SyntheticSeries, write_ct_images
+from inference.sentences import percent
 from storage.database import Database
 from storage.errors import DatabaseError
 from storage.joblog import JobLine, JobLog
@@ -206,8 +207,8 @@ def _print_results(settings: Settings, lines: Sequence[JobLine], out: Path) -> N
         for part in row["parts"]:
             if part["phase"] is None:
                 continue
-            print(f"  {part['label']} {part['phase'].upper()}  {100 * part['confidence']:.0f} %".replace("   ", "  "))
-            print("  " + "   ".join(f"{name} {100 * value:.1f} %" for name, value in part["probabilities"].items()))
+            print(f"  {part['label']} {part['phase'].upper()}  {percent(part['confidence'])} %".replace("   ", "  "))
+            print("  " + "   ".join(f"{name} {percent(value)} %" for name, value in part["probabilities"].items()))
             for note in (part["reason"], part["disagreement"]):
                 if note:
                     print(f"  {note}")

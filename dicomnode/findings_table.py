@@ -5,6 +5,7 @@ from typing import Any
 
 from inference.findings import Findings, OrganMeasurement
 from inference.organ_words import evidence
+from inference.sentences import percent
 
 INDETERMINATE = "indeterminate"
 
@@ -101,5 +102,5 @@ def headline(row: Mapping[str, Any]) -> str:
     """The answer in one line: "PORTAL VENOUS  93 %  (arterial 4 %, …)"."""
     if row["phase"] is None:
         return f"DECLINED  {row['reason']}"
-    others = ", ".join(f"{phase} {100 * value:.0f} %" for phase, value in row["probabilities"].items())
-    return f"{row['phase'].upper()}  {100 * row['confidence']:.0f} %  ({others})"
+    others = ", ".join(f"{phase} {percent(value)} %" for phase, value in row["probabilities"].items())
+    return f"{row['phase'].upper()}  {percent(row['confidence'])} %  ({others})"

@@ -14,6 +14,7 @@ from typing import Any
 
 from dicomnode.config import load
 from dicomnode.errors import ConfigurationError
+from inference.sentences import percent
 from storage.audit import Audit, NewEntry
 from storage.database import Database
 from storage.errors import DatabaseError, NotFound, WrongTransition
@@ -119,7 +120,7 @@ def _short(row: Mapping[str, Any]) -> dict[str, str]:
     """The columns that a person reads, for one job."""
     parts = row["parts"]
     phases = [part["phase"] or "declined" for part in parts]
-    sure = [f"{100 * part['confidence']:.0f} %" for part in parts if part["confidence"] is not None]
+    sure = [f"{percent(part['confidence'])} %" for part in parts if part["confidence"] is not None]
     notes = [row["reason"], *(part["reason"] or part["disagreement"] for part in parts)]
     return {
         "id": str(row["id"]),
@@ -210,7 +211,7 @@ def _print_story(story: Story) -> None:
     print(f", superseded by job {current}" if current else ", current")
     for verdict in story.line.verdicts:
         label = verdict.label or "the series"
-        sure = "" if verdict.confidence is None else f" {100 * verdict.confidence:.0f} %"
+        sure = "" if verdict.confidence is None else f" {percent(verdict.confidence)} %"
         print(f"  {label}: {verdict.phase or verdict.state}{sure}")
         for note in (verdict.reason, verdict.disagreement):
             if note:

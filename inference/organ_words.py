@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from inference import german
 from inference.findings import OrganMeasurement, OrganVote
 from inference.phases import Phase
+from inference.sentences import percent
 
 CORTEX, MEDULLA, PELVIS = "renal cortex", "renal medulla", "renal pelvis"
 ENHANCED_HU = 70.0
@@ -140,10 +141,9 @@ ORGAN_WORDS: Mapping[str, OrganWords] = {"en": _ENGLISH, "de": _GERMAN}
 def spoken(said: OrganVote, measurements: Sequence[OrganMeasurement], language: str = "en") -> str:
     """The vote in one line: "Organs speak for portal venous, 96 %: aorta 139 HU, …"."""
     words = ORGAN_WORDS[language]
-    percent = min(99, round(100 * said.confidence))
     found = evidence(said, measurements, language)
     template = words.speak_for if said.confidence >= DECIDED else words.lean_to
-    return template.format(phase=words.phases[said.phase], percent=percent, evidence=found)
+    return template.format(phase=words.phases[said.phase], percent=percent(said.confidence), evidence=found)
 
 
 def evidence(said: OrganVote, measurements: Sequence[OrganMeasurement], language: str = "en") -> str:

@@ -84,3 +84,8 @@ class Phrasebook:
 def verbatim(text: str) -> str:
     """What is a name or a code in every language."""
     return text
+
+
+def percent(probability: float) -> int:
+    """A whole percentage for people, that never claims certainty: 99 at most, 0 only below a half percent."""
+    return min(99, round(100 * probability))

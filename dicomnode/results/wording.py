@@ -7,7 +7,7 @@ from dicomnode.results import german
 from inference.findings import Findings
 from inference.german import PHASES as GERMAN_PHASES
 from inference.phases import Phase
-from inference.sentences import Phrasebook
+from inference.sentences import Phrasebook, percent
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
@@ -65,7 +65,7 @@ class Words:
         """How a series description begins; most important words first, for viewers cut after 15 characters."""
         if findings.phase is None:
             return f"{self._say('ai')} {self._say('indeterminate')}"
-        return f"{self._say('ai')} {_PHASES[self.language][findings.phase]} {100 * findings.confidence:.0f}%"
+        return f"{self._say('ai')} {_PHASES[self.language][findings.phase]} {percent(findings.confidence)}%"
 
     def flag(self, findings: Findings) -> str:
         """How a series description ends: a contradiction of header and image must not wait for the last page."""

@@ -80,12 +80,10 @@ def size(count: int) -> str:
 
 
 def percent(share: float | None) -> str:
-    """0..1 -> "93 %"; never a certainty that was not given."""
+    """0..1 -> "93 %"; 99 at most, as on the pictures."""
     if share is None:
         return "–"
-    if 0.995 <= share < 1:
-        return "> 99 %"
-    return f"{100 * share:.0f} %"
+    return f"{min(99, round(100 * share))} %"
 
 
 def status(code: int | None) -> str:

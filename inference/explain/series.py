@@ -20,6 +20,7 @@ from inference.phases import PHASES, Phase
 from inference.preprocessing import Grid, Placement, channels, clean, place, resample
 from inference.rendering.colour import WINDOWS_HU
 from inference.rendering.contact_sheet import Cell, Sheet, contact_sheet
+from inference.sentences import percent
 from inference.volume import Hounsfield, Volume
 
 SHEET_FILE, MAPS_FILE, FACTS_FILE = "maps.png", "maps.npz", "maps.json"
@@ -162,7 +163,7 @@ def _sheet(result: ExplainResult) -> Sheet:
         columns.append(f"{found.method}\n{found.layer or 'input'}\n{'WEAK ' if score.poor else ''}{auc}")
     index = PHASES.index(result.target)
     rows = [
-        f"slice {place + 1}\n{position:.1f} mm\n{result.target.value} {100 * row[index]:.0f} %"
+        f"slice {place + 1}\n{position:.1f} mm\n{result.target.value} {percent(float(row[index]))} %"
         for place, position, row in zip(result.slices, result.positions_mm, result.probabilities, strict=True)
     ]
     cells = tuple(

@@ -19,6 +19,7 @@ from inference.rendering.caption import Caption
 from inference.rendering.colour import Picture, colour_bar, overlay, window
 from inference.rendering.page import AMBER, BLUE, FAINT, PALE, WHITE, Page
 from inference.rendering.wording import WORDS, Words
+from inference.sentences import percent
 
 STRIP_FILE = "counterfactual.png"
 WIDTH, HEIGHT = 960, 720
@@ -140,7 +141,7 @@ def _bar(page: Page, left: float, top: float, name: str, value: float, best: boo
     page.box(start, middle - 8, start + room, middle + 8, FAINT)
     if value > 0.004:
         page.box(start, middle - 8, start + max(2.0, room * value), middle + 8, BLUE if best else PALE)
-    page.text((start + room + 8, middle), f"{min(99, round(100 * value))} %", 16, 60, WHITE if best else PALE)
+    page.text((start + room + 8, middle), f"{percent(value)} %", 16, 60, WHITE if best else PALE)
 
 
 def _footer(page: Page, found: Counterfactual, caption: Caption, said: CounterfactualWords) -> None:
@@ -172,7 +173,7 @@ def strip(found: Counterfactual, size: int = 160) -> Picture:
         left, row = 12 + step * (size + 4), walk.probabilities[step]
         best = PHASES[int(row.argmax())]
         page.text((left, 54), "0" if step == walk.start else signed(value), 15, size, WHITE)
-        page.text((left, 76), f"{words.phases[best]} {min(99, round(100 * float(row.max())))} %", 14, size, PALE)
+        page.text((left, 76), f"{words.phases[best]} {percent(float(row.max()))} %", 14, size, PALE)
         grey = window(_enlarged(walk.hounsfield[step], size), *DISPLAY_HU)
         page.picture(left, 92, np.repeat(grey[..., None], 3, axis=2))
         first, heat = _enlarged(walk.hounsfield[walk.start], size), _enlarged(walk.change[step], size)

@@ -20,7 +20,8 @@ from inference.rendering.colour import WINDOWS_HU, Picture, colour_bar, overlay
 from inference.rendering.crop import AIR_HU, Crop, around_body, cut
 from inference.rendering.key_slice import made_by, position
 from inference.rendering.page import AMBER, FAINT, PALE, WHITE, Colour, Page, fitting
-from inference.rendering.wording import WORDS, Words, percent
+from inference.rendering.wording import WORDS, Words
+from inference.sentences import percent
 from inference.volume import Volume
 
 if TYPE_CHECKING:

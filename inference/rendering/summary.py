@@ -13,11 +13,11 @@ from inference.rendering.wording import (
     Words,
     answer,
     certainty,
-    percent,
     timing,
     verdict,
     warnings,
 )
+from inference.sentences import percent
 from inference.volume import Volume
 
 PICTURES = 3

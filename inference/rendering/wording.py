@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from inference import german
 from inference.findings import Findings, MapScore
 from inference.phases import Phase
-from inference.sentences import Phrasebook
+from inference.sentences import Phrasebook, percent
 
 
 @dataclass(frozen=True)
@@ -131,11 +131,6 @@ WORDS: Mapping[str, Words] = {
 def most_probable(findings: Findings) -> Phase:
     """The phase answered, or the likeliest of an indeterminate one."""
     return findings.phase or max(findings.probabilities, key=lambda phase: findings.probabilities[phase])
-
-
-def percent(probability: float) -> int:
-    """A whole percentage that never claims certainty: 99 at most, 0 only below a half percent."""
-    return min(99, round(100 * probability))
 
 
 def answer(findings: Findings, words: Words) -> str:

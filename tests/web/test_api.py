@@ -99,7 +99,7 @@ def _get(address: str) -> str:
 
 
 def test_numbers_are_told_without_false_certainty() -> None:
-    assert [percent(share) for share in (None, 0.0, 0.934, 0.996, 1.0)] == ["–", "0 %", "93 %", "> 99 %", "100 %"]
+    assert [percent(share) for share in (None, 0.0, 0.934, 0.996, 1.0)] == ["–", "0 %", "93 %", "99 %", "99 %"]
     assert [size(count) for count in (0, 999, 1000, 63_100_000, 2_000_000_000_000)] == [
         "0 B", "999 B", "1.0 kB", "63.1 MB", "2.0 TB",
     ]  # fmt: skip
