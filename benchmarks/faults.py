@@ -29,8 +29,8 @@ from tests.node.harness import StubNode  # noqa: E402
 MEGABYTE = 1 << 20
 WARMING = 1000
 """Associations before memory is first looked at."""
-POOL_DESCRIPTORS = 8
-"""A process keeps the connections to the job log that its threads once needed at a time: two descriptors each."""
+POOL_DESCRIPTORS = 4
+"""A process keeps the connections to the job log that its threads once needed at a time, two descriptors each."""
 
 ROWS = {
     "destination refuses, stalls, aborts mid-object, fails, warns, is away": [

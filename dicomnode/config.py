@@ -396,4 +396,4 @@ def effective(settings: Settings, sources: Mapping[str, str]) -> list[tuple[str,
 
 
 def _shown(value: Any) -> str:
-    return re.sub(r"(://[^:/@\s\"]*:)[^/\"]*@", r"\1***@", json.dumps(value, ensure_ascii=False))
+    return re.sub(r"(://[^:/@\s\"]*:)[^\"]*@", r"\1***@", json.dumps(value, ensure_ascii=False))

@@ -46,11 +46,7 @@ MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("read-only transaction", DatabaseUnwritable, "the database was opened for reading only"),
     ("disk is full", DatabaseFull, "the disk that holds the database is full"),
     ("no space left", DatabaseFull, "the disk that holds the database is full"),
-    (
-        "connection failed",
-        DatabaseMissing,
-        "the database server does not let the node in",
-    ),
+    ("connection failed", DatabaseMissing, "the database server does not let the node in"),
     ("terminating connection", DatabaseMissing, "the database server ended the connection"),
     ("server closed the connection", DatabaseMissing, "the database server ended the connection"),
     ("no such table", DatabaseOutdated, "the database lacks a table: migrate it"),

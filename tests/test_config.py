@@ -78,7 +78,7 @@ def test_every_field_has_a_docstring_and_is_listed() -> None:
 
 def test_passwords_are_not_printed() -> None:
     """`dicomnode config` is what people paste into a mail."""
-    url = "postgresql+psycopg://node:s3cr@t@server/node"
+    url = "postgresql+psycopg://node:s3/cr@t@server/node"
     place = {"name": "PACS", "kind": "stow-rs", "url": "https://node:s3cret@server/dicom-web"}
     settings = Settings.model_validate({"storage": {"database_url": url}, "destinations": [place]})
     printed = {name: value for name, value, _ in effective(settings, {})}

@@ -162,7 +162,7 @@ def test_a_nul_in_a_text_keeps_no_row_out(database: Database) -> None:
     """A peer may send one in any text of the header."""
     Arrivals(database).record_many([arrival(1, series_description="a\0b")])
     (kept,) = Arrivals(database).of_series(STUDY, SERIES)
-    assert kept.series_description in ("a\0b", "a\N{REPLACEMENT CHARACTER}b")
+    assert kept.series_description == ("a\0b" if database.dialect == "sqlite" else "a\N{REPLACEMENT CHARACTER}b")
 
 
 def test_a_value_that_the_database_cannot_keep_is_refused(database: Database) -> None:

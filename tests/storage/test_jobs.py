@@ -8,7 +8,7 @@ from ledger_factories import NOON, SERIES, STUDY, arrival, built, claimed, finis
 
 from storage.arrivals import Arrivals
 from storage.database import Database
-from storage.errors import LeaseLost, NotFound, WrongTransition
+from storage.errors import DatabaseRefused, LeaseLost, NotFound, WrongTransition
 from storage.events import Events
 from storage.joblog import JobLog, Verdict
 from storage.jobs import LOST, Jobs
@@ -134,7 +134,7 @@ def test_a_renewed_lease_is_not_lost(database: Database) -> None:
 def test_results_and_verdicts_come_with_the_state_or_not_at_all(database: Database) -> None:
     job = claimed(database)
     broken = [Verdict(part=0, label="", state=VerdictState.JUDGED)] * 2
-    with pytest.raises(Exception, match=r"(?i)unique"):
+    with pytest.raises(DatabaseRefused, match=r"UNIQUE constraint failed|violates unique constraint"):
         Jobs(database).finish_built(job, broken, [item("1.9")], model="m", now=NOON)
     assert Jobs(database).get(job.id).state is JobState.RUNNING
     assert Outbox(database).of_job(job.id) == []

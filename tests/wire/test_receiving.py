@@ -2,6 +2,7 @@
 
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -319,6 +320,25 @@ def test_connections_are_shared_out(listen) -> None:
         taken = [listener.associations() for listener in listeners]
     assert sum(taken) == 12
     assert min(taken) >= 4
+
+
+def test_who_has_guests_lets_the_others_go_first(listen) -> None:
+    """One that is idle takes nearly all that comes, on a machine that is not too busy to be polite."""
+    port = open_port("127.0.0.1", 0)
+    number = port.getsockname()[1]
+    with port, ExitStack() as stack:
+        busy, shelf = listen(shared=True, listening=port.dup())
+        for _ in range(4):
+            stack.enter_context(RawPeer(number).associated())
+        assert busy.associations() == 4
+        _, idle_shelf = listen(shared=True, listening=port.dup())
+        for at in range(10):
+            with RawPeer(number).associated() as peer:
+                peer.send(raw_peer.store(f"1.2.{at + 1}", b"x"))
+                assert peer.status() == 0
+            time.sleep(0.03)  # who was woken for this one is not there at once for the next
+    assert len(shelf.kept) + len(idle_shelf.kept) == 10
+    assert len(idle_shelf.kept) >= 9
 
 
 def test_stopping_lets_an_instance_finish(listen, streaming: bool) -> None:
