@@ -3,6 +3,7 @@
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from storage.errors import DatabaseRefused, StorageError
@@ -11,6 +12,8 @@ log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 1.0
 """Rows wait so long for others, unless they are waited for: a transaction costs the receivers more than a row."""
+HURRY_SECONDS = 0.05
+"""And so long if they are: associations that were opened together end together, and one that goes on is not held up."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
 """Between attempts to write to a database that cannot be written."""
 
@@ -70,7 +73,8 @@ class Recorder:
 
     def _take(self) -> list[object | None]:
         rows = [self._queue.get()]
-        self._urgent.wait(GATHER_SECONDS)
+        if self._urgent.wait(GATHER_SECONDS):
+            time.sleep(HURRY_SECONDS)
         self._urgent.clear()
         while rows[-1] is not None and len(rows) < 1000:
             try:

@@ -10,7 +10,7 @@ pynetdicom 3.0.4, since these methods are not all public.
 import queue
 import time
 from collections import deque
-from typing import Any
+from typing import Any, ClassVar
 
 from pynetdicom import evt
 from pynetdicom.association import Association
@@ -141,11 +141,12 @@ class InlineDIMSE(DIMSEServiceProvider):  # type: ignore[misc]
 class InlineAssociation(Association):  # type: ignore[misc]
     """An association that lives on the thread that uses it."""
 
+    upper_layer: ClassVar[type[InlineDUL]] = InlineDUL
     _sent_abort: bool
 
     def __init__(self, ae: Any, mode: str) -> None:
         super().__init__(ae, mode)
-        self.dul = InlineDUL(self)
+        self.dul = self.upper_layer(self)
         self.dimse = InlineDIMSE(self)
         self.acse_timeout = ae.acse_timeout
         self.network_timeout = ae.network_timeout

@@ -18,6 +18,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import ThreadedAssociationServer
 
+from dicomnode.network.negotiation import Agreements
 from dicomnode.network.transport import close
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
         self._live: set[Any] = set()
         self._counting = threading.Lock()
         self.stopping = False
+        self.agreements = Agreements()
         super().__init__(ae, listening.getsockname()[:2], ae.ae_title, list(contexts), request_handler=handler)
 
     def server_bind(self) -> None:

@@ -13,6 +13,7 @@ A setting switches it off; the same tests then hold for pynetdicom's own path.
 
 import logging
 import struct
+from typing import Any
 
 from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext
@@ -30,6 +31,7 @@ from dicomnode.network.commands import (
 from dicomnode.network.deposit import Deposit
 from dicomnode.network.inline import InlineAssociation
 from dicomnode.network.intake import Intake, Peer, StoreRequest
+from dicomnode.network.negotiation import AcceptorACSE, AcceptorDUL
 from dicomnode.network.transport import PDU_HEAD_BYTES, READ_AHEAD_BYTES, GuardedSocket
 
 log = logging.getLogger(__name__)
@@ -49,10 +51,16 @@ class _Interrupted(Exception):
 class StreamingAssociation(InlineAssociation):
     """An acceptor that writes the data sets of C-STORE requests itself."""
 
+    upper_layer = AcceptorDUL
+    dul: AcceptorDUL
     intake: Intake
     peer: Peer
     idle_seconds: float
     is_established: bool
+
+    def __init__(self, ae: Any, mode: str) -> None:
+        super().__init__(ae, mode)
+        self.acse = AcceptorACSE(self)
 
     def _run_reactor(self) -> None:
         """What pynetdicom's reactor does once the association is established, without its polling."""

@@ -24,6 +24,7 @@ from wire_intake import Shelf
 from dicomnode.network.acceptor import Connection
 from dicomnode.network.contexts import accepted_contexts
 from dicomnode.network.listener import Listener, ListenerSettings
+from dicomnode.network.negotiation import Agreements
 
 DATA = bytes(range(256)) * 4
 SEEDS = (
@@ -60,6 +61,7 @@ class Harness:
         self.ae = AE("DICOMNODE")
         self.ae.acse_timeout = self.ae.network_timeout = self.ae.dimse_timeout = 2
         self.contexts, self.ae_title, self.server_address = accepted_contexts(), "DICOMNODE", ("127.0.0.1", 1)
+        self.agreements = Agreements()
         self.kind = type("Here", (Connection,), {"listener": self.listener})
 
     def enter(self, assoc: object) -> None: ...
@@ -69,9 +71,9 @@ class Harness:
     def shutdown_request(self, request: socket.socket) -> None:
         request.close()
 
-    def run(self, traffic: bytes) -> tuple[Shelf, bytes]:
+    def run(self, traffic: bytes, shelf: Shelf | None = None) -> tuple[Shelf, bytes]:
         """All of the traffic, then the end of the connection; what was kept, and what was answered."""
-        shelf = self.listener.intake = Shelf()
+        shelf = self.listener.intake = shelf or Shelf()
         ours, theirs = socket.socketpair()
         with theirs:
             theirs.sendall(traffic)
