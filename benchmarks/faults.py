@@ -22,6 +22,7 @@ from tqdm import tqdm
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
+from tests import postgresql  # noqa: E402
 from tests.node import kills  # noqa: E402
 from tests.node.churn import Footprint, associate_often, at_rest  # noqa: E402
 from tests.node.harness import StubNode  # noqa: E402
@@ -75,7 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--associations", type=int, default=1000, help="one after another")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("kills", "associations", "tests"), help="one part of it")
+    parser.add_argument("--only", choices=("kills", "postgresql", "associations", "tests"), help="one part of it")
     return parser.parse_args()
 
 
@@ -83,18 +84,34 @@ def _rows(options: argparse.Namespace) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         if options.only in (None, "kills"):
             yield _kills(Path(folder) / "kills", options.kills, options.seed)
+        if options.only in (None, "kills", "postgresql"):
+            yield _kills_on_postgresql(Path(folder) / "postgresql", options.kills, options.seed)
         if options.only in (None, "associations"):
             yield _associations(Path(folder) / "associations", options.associations)
         if options.only in (None, "tests"):
             yield from (_tests(fault, files, Path(folder)) for fault, files in ROWS.items())
 
 
-def _kills(folder: Path, count: int, seed: int) -> Row:
+def _kills_on_postgresql(folder: Path, count: int, seed: int) -> Row:
+    fault = "the same with the job log in PostgreSQL, and of the server"
+    programs = postgresql.programs()
+    if programs is None:
+        return Row(fault, "none", False, "postgresql is not installed: scripts/debian-packages.sh")
+    with postgresql.running(programs) as server:
+        return _kills(folder, count, seed, fault, server)
+
+
+def _kills(
+    folder: Path,
+    count: int,
+    seed: int,
+    fault: str = "SIGKILL of any process: receiving, analysing, composing, delivering",
+    server: postgresql.Server | None = None,
+) -> Row:
     with tqdm(total=count, desc="kills", disable=None) as bar:
-        tally = kills.bombard(folder, count, seed, lambda _: bar.update() and None)
+        tally = kills.bombard(folder, count, seed, lambda _: bar.update() and None, server)
     for damage in tally.damage[:20]:
         print(f"    {damage}")
-    fault = "SIGKILL of any process: receiving, analysing, composing, delivering"
     return Row(fault, f"{tally.kills.total()} kills", not tally.damage, str(tally))
 
 

@@ -2,15 +2,16 @@
 
     python benchmarks/ingest.py [--rounds 15] [--instances 300] [--associations 1 4 16] [--folder DIR]
     python benchmarks/ingest.py soak [--instances 100000] [--kilobytes 64]     resident memory of one receiver
-    python benchmarks/ingest.py visits [--associations 10000]                  descriptors and memory of one receiver
+    python benchmarks/ingest.py visits [--associations 10000] [--strangers]    what associations cost one receiver
 
 The node is `dicomnode serve receiver`, two that share a port as it comes, with its spool, its ledger and all its
 checks: it answers Success when the file, its name and its folders are synced. Orthanc syncs file and database as well;
-storescp and pynetdicom's application sync nothing. Two senders: dcmtk's `storescu` as it comes, which is what people
-have, and a bare one of a few lines that is never the bottleneck. Every receiver runs with TCP_NODELAY=1: without it
-Debian's peers stall 44 ms an instance on loopback, and the comparison would be with that. `storescu` runs without: what
-a receiver does about a sender under Nagle's algorithm is part of the comparison, and `--nodelay` takes it out. Absolute
-figures are the machine's; compare ratios. Paired medians over the rounds.
+storescp and pynetdicom's application sync nothing. The floor is a page or three of C that does no more than a durable
+receiver must: it tells which figures this machine lets anyone reach. Two senders: dcmtk's `storescu` as it comes, which
+is what people have, and a bare one of a few lines that is never the bottleneck. Every receiver runs with TCP_NODELAY=1:
+without it Debian's peers stall 44 ms an instance on loopback, and the comparison would be with that. `storescu` runs
+without: what a receiver does about a sender under Nagle's algorithm is part of the comparison, and `--nodelay` takes it
+out. Absolute figures are the machine's; compare ratios. Paired medians over the rounds.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CT = b"1.2.840.10008.5.1.4.1.1.2"
-EXPLICIT = b"1.2.840.10008.1.2.1"
+EXPLICIT, IMPLICIT = b"1.2.840.10008.1.2.1", b"1.2.840.10008.1.2"
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
 PLACE = {kind: f"2.25.{digit}{0:029d}".encode() for digit, kind in enumerate(("study", "series", "instance"), start=1)}
 """UIDs of fixed length in the one object that is sent: overwritten for each instance."""
@@ -107,6 +108,16 @@ def pynetdicom(folder: Path, port: int) -> list[subprocess.Popen[bytes]]:
     return popen(sys.executable, "-m", "pynetdicom", "storescp", "-od", folder, port)
 
 
+def floor(folder: Path, port: int) -> list[subprocess.Popen[bytes]]:
+    """floor.c: what is left when a durable receiver does nothing but receive, write, sync and answer."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise SystemExit("the floor needs a C compiler: name the other receivers with --only")
+    program = folder / "floor"
+    subprocess.run([compiler, "-O2", "-o", program, Path(__file__).with_name("floor.c")], check=True)
+    return popen(program, port, folder)
+
+
 ALONE = Receiver("dicomnode, 1 process", True, node(1))
 RECEIVERS = (
     Receiver("dicomnode", True, node(2)),
@@ -118,6 +129,7 @@ RECEIVERS = (
     Receiver("storescp --fork +B, PDU 131,072", False, storescp("--fork", "+B", "--max-pdu", "131072")),
     Receiver("Orthanc", True, orthanc),
     Receiver("python -m pynetdicom storescp", False, pynetdicom, 10),
+    Receiver("floor in C", True, floor),
 )
 
 
@@ -257,7 +269,13 @@ class Bare:
 
     counter = itertools.count(1)
 
-    def __init__(self, encoded: bytes) -> None:
+    def __init__(self, encoded: bytes, contexts: int = 1) -> None:
+        """`contexts` presentation contexts are proposed, of which the first is used."""
+        self.implementation = b"1.2.3"
+        """Implementation Class UID, a part of the proposal."""
+        proposed = [(CT, [EXPLICIT])]
+        proposed += [(b"1.2.840.10008.5.1.4.1.1.%d" % (10 + n), [EXPLICIT, IMPLICIT]) for n in range(1, contexts)]
+        self._contexts = b"".join(_context(2 * n + 1, *both) for n, both in enumerate(proposed))
         self._data = bytearray(encoded)
         self._at = {kind: encoded.index(uid) for kind, uid in PLACE.items()}
 
@@ -298,10 +316,9 @@ class Bare:
             _pdu(connection)
 
     def _associate(self, connection: socket.socket) -> int:
-        context = bytes((1, 0, 0, 0)) + _item(0x30, CT) + _item(0x40, EXPLICIT)
-        user = _item(0x51, struct.pack(">L", 131_072)) + _item(0x52, b"1.2.3")
+        user = _item(0x51, struct.pack(">L", 131_072)) + _item(0x52, self.implementation)
         body = struct.pack(">HH16s16s32x", 1, 0, b"ANY".ljust(16), b"BENCHMARK".ljust(16))
-        body += _item(0x10, b"1.2.840.10008.3.1.1.1") + _item(0x20, context) + _item(0x50, user)
+        body += _item(0x10, b"1.2.840.10008.3.1.1.1") + self._contexts + _item(0x50, user)
         connection.sendall(struct.pack(">BBL", 1, 0, len(body)) + body)
         kind, answer = _pdu(connection)
         if kind != 2:
@@ -335,6 +352,11 @@ class Bare:
         at = answer.rindex(b"\0\0\0\x09\2\0\0\0") + 8
         if kind != 4 or answer[at : at + 2] != b"\0\0":
             raise ConnectionError("not a success")
+
+
+def _context(number: int, abstract: bytes, transfers: Sequence[bytes]) -> bytes:
+    syntaxes = _item(0x30, abstract) + b"".join(_item(0x40, transfer) for transfer in transfers)
+    return _item(0x20, bytes((number, 0, 0, 0)) + syntaxes)
 
 
 def _item(kind: int, value: bytes) -> bytes:
@@ -483,21 +505,23 @@ def soak(options: argparse.Namespace) -> None:
 
 
 def visits(options: argparse.Namespace) -> None:
-    """Associations one after another, each with one small instance: descriptors, threads and memory of one receiver."""
-    bare = Bare(synthetic(8))
+    """Associations one after another, each with one small instance: what they cost one receiver, and what stays."""
+    bare = Bare(synthetic(8), contexts=128)
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="visits-") as place:
         folder = Path(place) / "receiver"
         with running(ALONE, folder) as (port, processes):
-            print(f"{'associations':>12} {'descriptors':>12} {'threads':>8} {'resident KiB':>13} {'a second':>9}")
-            started = time.perf_counter()
+            print(f"{'associations':>12} {'descriptors':>12} {'threads':>8} {'resident KiB':>13} {'CPU ms each':>12}")
+            before = cpu_seconds(processes)
             for done in range(1, options.associations[0] + 1):
+                if options.strangers:
+                    bare.implementation = b"1.2.3.%d" % done
                 bare.send(port, 1, [done])
                 if done in (100, 1000) or done % 2500 == 0 or done == options.associations[0]:
                     process = Path(f"/proc/{processes[0].pid}")
                     counts = [len(os.listdir(process / "fd")), len(os.listdir(process / "task"))]
-                    rate = done / (time.perf_counter() - started)
+                    each = 1000 * (cpu_seconds(processes) - before) / done
                     memory = resident_kib(processes[0].pid)
-                    print(f"{done:12} {counts[0]:12} {counts[1]:8} {memory:13} {rate:9.0f}", flush=True)
+                    print(f"{done:12} {counts[0]:12} {counts[1]:8} {memory:13} {each:12.1f}", flush=True)
 
 
 def main() -> None:
@@ -510,6 +534,7 @@ def main() -> None:
     parser.add_argument("--kilobytes", type=int)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these receivers, by their names in the table")
     parser.add_argument("--nodelay", action="store_true", help="storescu with TCP_NODELAY=1 as well")
+    parser.add_argument("--strangers", action="store_true", help="each visit proposes what nobody proposed before")
     parser.add_argument("--folder", type=Path, help="on the disk to be measured (default: the temporary folder)")
     options = parser.parse_args()
     defaults = {"compare": (300, [1, 4, 16], 525), "soak": (100_000, [4], 64), "visits": (0, [10_000], 8)}

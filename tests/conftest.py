@@ -10,11 +10,12 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from storage.database import migrate
-from tests.postgresql import Server, running
+from tests.postgresql import Server, programs, running
 
 # Before numpy and torch are imported: tests run side by side, and threads that wait for each other are slower than one.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -24,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 IN_CI = bool(os.environ.get("CI"))
 
 
-def _missing(what: str) -> None:
+def _missing(what: str) -> NoReturn:
     if IN_CI:
         pytest.fail(f"{what}: required in CI")
     pytest.skip(f"{what}: not on this machine")
@@ -74,9 +75,12 @@ def require_peer() -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(require_peer: Callable[[str], str]) -> Iterator[Server]:
+def postgresql_server() -> Iterator[Server]:
     """A server with a migrated database to copy, "migrated"."""
-    with running(Path(require_peer("postgres")).resolve().parent) as server:
+    folder = programs()
+    if folder is None:
+        _missing("the program postgres")
+    with running(folder) as server:
         server.create("migrated")
         migrate(server.url("migrated"))
         yield server

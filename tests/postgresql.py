@@ -14,6 +14,14 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 SERVER_USER = "postgres"
+DEBIAN = Path("/usr/lib/postgresql")
+
+
+def programs() -> Path | None:
+    """The folder of the server's programs, if it is installed: Debian keeps them out of the path."""
+    found = [Path(file) for file in [shutil.which("postgres")] if file]
+    found += sorted(DEBIAN.glob("*/bin/postgres"), key=lambda file: float(file.parts[-3]), reverse=True)
+    return found[0].resolve().parent if found else None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import os
 import signal
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -24,9 +23,12 @@ from storage.audit import Audit
 from storage.states import JobState, OutboxState
 from tests.factories import ct_series, uid
 from tests.node.harness import StubNode, children
+from tests.postgresql import Server
 
 TARGETS = {"receiver": 6, "worker": 6, "courier": 4, "assembler": 2, "supervisor": 1, "whole node": 1}
 """What is killed, and how often in comparison."""
+DATABASE_SERVER = "database server"
+"""Is killed as well, where the job log is in one."""
 ROWS = (16, 64, 160)
 
 
@@ -150,20 +152,37 @@ def node_and_archive(
             yield node, archive
 
 
-def bombard(folder: Path, kills: int, seed: int, progress: Callable[[int], None] = lambda _: None) -> Tally:
-    """So many kills at random moments while series come in; then what was promised is looked for."""
+def bombard(
+    folder: Path,
+    kills: int,
+    seed: int,
+    progress: Callable[[int], None] = lambda _: None,
+    server: Server | None = None,
+) -> Tally:
+    """So many kills at random moments while series come in; then what was promised is looked for.
+
+    The job log is in SQLite or, with a server, in a new database of it, and the server is killed too.
+    """
     tally, random, began = Tally(), Random(seed), time.monotonic()
-    with node_and_archive(folder) as (node, archive):
+    targets = TARGETS | ({DATABASE_SERVER: 1} if server else {})
+    with database_settings(server) as settings, node_and_archive(folder, settings) as (node, archive):
         scanners = [Scanner(node, folder / "sent", f"CT{n}", seed + n, tally) for n in range(2)]
         for scanner in scanners:
             scanner.start()
         try:
             while tally.kills.total() < kills:
                 time.sleep(random.uniform(0.05, 0.5))
-                target = random.choices(list(TARGETS), list(TARGETS.values()))[0]
-                if kill(node, target, random):
+                target = random.choices(list(targets), list(targets.values()))[0]
+                if server and target == DATABASE_SERVER:
+                    server.stop()
+                    time.sleep(random.uniform(0.0, 1.0))
+                    server.start()
                     tally.kills[target] += 1
-                    progress(tally.kills.total())
+                elif kill(node, target, random):
+                    tally.kills[target] += 1
+                else:
+                    continue
+                progress(tally.kills.total())
         finally:
             for scanner in scanners:
                 scanner.enough.set()
@@ -175,6 +194,19 @@ def bombard(folder: Path, kills: int, seed: int, progress: Callable[[int], None]
         tally.damage += inspect(node, archive, tally)
     tally.seconds = time.monotonic() - began
     return tally
+
+
+@contextlib.contextmanager
+def database_settings(server: Server | None) -> Iterator[dict[str, dict[str, Any]]]:
+    """Where the job log is, as the node's settings say it; a database is there as long as the block lasts."""
+    if server is None:
+        yield {}
+        return
+    server.create("kills")
+    try:
+        yield {"storage": {"database_url": server.url("kills")}}
+    finally:
+        server.drop("kills")
 
 
 def kill(node: StubNode, target: str, random: Random) -> bool:
@@ -235,9 +267,12 @@ Query = Callable[[str], Sequence[Any]]
 
 @contextlib.contextmanager
 def _sql(node: StubNode) -> Iterator[Query]:
-    connection = sqlite3.connect(f"file:{node.folder / 'var' / 'dicomnode.sqlite'}?mode=ro", uri=True, timeout=30)
-    with contextlib.closing(connection):
-        yield lambda text: connection.execute(text).fetchall()
+    database = node.database()
+    try:
+        with database.reading() as connection:
+            yield lambda text: connection.exec_driver_sql(text).all()
+    finally:
+        database.close()
 
 
 def _instances(node: StubNode, query: Query, tally: Tally) -> Iterator[str]:
@@ -294,9 +329,9 @@ def _results(query: Query, archive: CountingArchive, tally: Tally) -> Iterator[s
 
 
 def _logs(node: StubNode, query: Query) -> Iterator[str]:
-    if (found := query("PRAGMA integrity_check")[0][0]) != "ok":
-        yield f"the database is damaged: {found}"
     database = node.database()
+    if database.url.get_backend_name() == "sqlite" and (found := query("PRAGMA integrity_check")[0][0]) != "ok":
+        yield f"the database is damaged: {found}"
     if damage := Audit(database).verify():
         yield f"audit row {damage.id} {damage.reason}"
     database.close()

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,13 +11,10 @@ from typing import Any
 
 import pytest
 from wire_intake import Shelf
+from wire_ports import QUICK, await_port, free_port
 
 from dicomnode.network.contexts import accepted_contexts
 from dicomnode.network.listener import Listener, ListenerSettings
-from dicomnode.network.transport import Limits
-
-QUICK = Limits(idle_seconds=5.0, request_seconds=2.0)
-"""Limits that let a test fail within seconds."""
 
 Listen = Callable[..., tuple[Listener, Shelf]]
 
@@ -47,24 +43,6 @@ def listen(streaming: bool) -> Iterator[Listen]:
             ), shelf
 
         yield start
-
-
-def free_port() -> int:
-    """A port that nothing listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Until something accepts on the port."""
-    for _ in range(200):
-        assert process.poll() is None, "the peer ended"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError("the peer does not listen")
 
 
 @pytest.fixture

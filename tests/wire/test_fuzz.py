@@ -14,12 +14,12 @@ from collections.abc import Iterator
 
 import pytest
 import raw_peer
-from conftest import QUICK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pynetdicom import AE
 from raw_peer import RawPeer
 from wire_intake import Shelf
+from wire_ports import QUICK
 
 from dicomnode.network.acceptor import Connection
 from dicomnode.network.contexts import accepted_contexts

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 import raw_peer
-from conftest import QUICK
 from raw_peer import RawPeer
 from wire_intake import Shelf
+from wire_ports import QUICK
 
 from dicomnode.network.access import AccessPolicy
 from dicomnode.network.intake import RejectCause, Rejection

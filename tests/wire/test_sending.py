@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.dsutils import split_dataset
+from wire_ports import QUICK
 
 from dicomnode.network.archive import Archive, files
 from dicomnode.network.outbound import Destination
@@ -235,8 +236,6 @@ def test_more_than_128_contexts_take_more_than_one_association(tmp_path: Path, i
 
 def test_small_pdus_of_the_peer_are_respected(tmp_path: Path, listen) -> None:
     """A peer that takes 16,384 bytes a PDU gets no longer one, and the whole data set."""
-    from conftest import QUICK
-
     listener, shelf = listen(limits=replace(QUICK, pdu_bytes=16_384))
     item = instance(tmp_path, 1, 100_000)
     assert outcomes(send(Destination("DICOMNODE", "127.0.0.1", listener.port), [item])) == [Outcome.ACCEPTED]

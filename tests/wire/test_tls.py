@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import raw_peer
-from conftest import await_port, free_port
 from raw_peer import RawPeer
+from wire_ports import await_port, free_port
 
 from dicomnode.network.outbound import Destination
 from dicomnode.network.sender import echo

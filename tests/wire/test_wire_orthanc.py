@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import await_port, free_port
 from test_sending import instance
 from wire_intake import Shelf
+from wire_ports import await_port, free_port
 
 from dicomnode.network import commitment, query, stow
 from dicomnode.network.contexts import accepted_contexts
