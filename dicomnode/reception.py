@@ -13,12 +13,14 @@ from typing import Protocol
 
 from dicomnode.errors import Refuse
 from dicomnode.series.header import (
+    SHORTEST_FILL_BYTES,
     Header,
     NeedMore,
     check_command,
     check_length,
     check_uid,
     file_meta,
+    lengthened,
     scan,
 )
 from dicomnode.series.screening import Policy, Screening, screen
@@ -103,7 +105,8 @@ class Reception:
             check_uid(request.sop_instance_uid, "SOP Instance UID of the C-STORE command")
             self._part = spool.open_part()
             meta = (request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid)
-            self._part.write_meta(file_meta(*meta, sender.calling_aet))
+            self._meta = file_meta(*meta, sender.calling_aet)
+            self._part.write_meta(self._meta)
         except (Refuse, SpoolFull, SpoolUnwritable) as error:
             self._refuse(error)
 
@@ -130,9 +133,9 @@ class Reception:
         if self._refusal is not None:
             return
         try:
+            self._part.filled(count)
             if self._header is None:
                 self._look((self._room[:count],))
-            self._part.filled(count)
         except (Refuse, SpoolFull, SpoolUnwritable) as error:
             self._refuse(error)
 
@@ -183,6 +186,14 @@ class Reception:
             raise screening.refusal
         self._header, self._screening = header, screening
         self._prefix.clear()
+        if header.pixel_end is not None:
+            self._fill_up(header.pixel_end)
+
+    def _fill_up(self, size: int) -> None:
+        """A dataset of `size` bytes shall end where a block of the disk ends; one that proves longer just does not."""
+        count = self._part.lacking(size, SHORTEST_FILL_BYTES)
+        if count and count % 2 == 0:
+            self._part.replace_meta(lengthened(self._meta, count))
 
     def _keep(self) -> int:
         if self._header is None:

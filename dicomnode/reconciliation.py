@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dicomnode.reception import arrival
-from dicomnode.series.header import MalformedHeader, read_file_header, read_file_meta
+from dicomnode.series.header import META_BYTES, MalformedHeader, read_file_header, read_file_meta
 from dicomnode.series.screening import Policy, screen
 from storage.arrivals import Arrival, Arrivals
 from storage.part import Kept
@@ -15,8 +15,6 @@ from storage.spool import NAME_PATTERN, Spool
 
 log = logging.getLogger(__name__)
 
-META_BYTES = 8 << 10
-"""More than preamble and file meta information take."""
 REBUILT_AT_ONCE = 500
 
 

@@ -6,6 +6,7 @@ gathered in memory that is used again and again, and the disk takes them from th
 last whole block goes through the page cache, and so does everything where the file system refuses.
 """
 
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -15,6 +16,7 @@ CHUNK_BYTES = 640 << 10
 """Written at once: a CT slice of 512 x 512 with its header, for each write waits for the disk; whole blocks."""
 DIRECT_BYTES = 64 << 10
 """Less than that is left to the page cache: the disk then writes it along with the rest of the file."""
+HUGE_PAGE_BYTES = 2 << 20
 BLOCK_BYTES = 4096
 """Offsets, lengths and addresses that are multiples of it suit nearly every file system; another one refuses."""
 SPARE_CHUNKS = 16
@@ -30,16 +32,28 @@ class ChunkMemory:
         self._spare: list[memoryview] = []
 
     def take(self) -> memoryview:
-        """CHUNK_BYTES that begin on a page."""
+        """CHUNK_BYTES that begin on a page of memory."""
         try:
             return self._spare.pop()
         except IndexError:
-            return memoryview(mmap.mmap(-1, CHUNK_BYTES))
+            first, *others = _chunks()
+            self._spare += others
+            return first
 
     def give_back(self, chunk: memoryview) -> None:
         """Nobody looks at it any more."""
         if len(self._spare) < SPARE_CHUNKS:
             self._spare.append(chunk)
+
+
+def _chunks() -> list[memoryview]:
+    """As many as fit on a huge page, which the disk takes as one piece of memory, if there is such a page."""
+    page = mmap.mmap(-1, HUGE_PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without them
+            page.madvise(mmap.MADV_HUGEPAGE)
+    whole = memoryview(page)
+    return [whole[at : at + CHUNK_BYTES] for at in range(0, HUGE_PAGE_BYTES - CHUNK_BYTES + 1, CHUNK_BYTES)]
 
 
 class DirectFile:

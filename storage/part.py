@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.assistant import ASSISTANT, Task
-from storage.direct import CHUNK_BYTES, DirectFile
+from storage.direct import BLOCK_BYTES, CHUNK_BYTES, DIRECT_BYTES, DirectFile
 from storage.durable import locked, sync_file, translated
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Part:
         self._path = path
         self._hash = hashlib.sha256()
         self._chunk = memoryview(b"")
-        self._filled = self._hashed = 0
+        self._filled = self._hashed = self._meta_bytes = 0
         with translated(spool.root):
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         self._file = DirectFile(self._fd)
@@ -86,7 +86,28 @@ class Part:
         They name the sender, so they are no part of the digest.
         """
         self.room()[: len(meta)] = meta
-        self._filled = self._hashed = len(meta)
+        self._filled = self._hashed = self._meta_bytes = len(meta)
+
+    def lacking(self, size: int, at_least: int) -> int:
+        """How many bytes longer, `at_least` so many, the meta information would let the file end with a whole block.
+
+        `size` bytes is the dataset said to have. 0: it does so already, is left to the page cache anyhow, or has begun
+        to be written. What is behind the last whole block costs the disk another write.
+        """
+        begun = self._filled != self._meta_bytes + self.size
+        if begun or size < DIRECT_BYTES or not (self._meta_bytes + size) % BLOCK_BYTES:
+            return 0
+        return at_least + -(self._meta_bytes + size + at_least) % BLOCK_BYTES
+
+    def replace_meta(self, meta: bytes) -> None:
+        """Other meta information, after `lacking`: what was gathered of the dataset moves up or down."""
+        shift = len(meta) - self._meta_bytes
+        if self._filled + shift < CHUNK_BYTES:
+            self._chunk[len(meta) : self._filled + shift] = self._chunk[self._meta_bytes : self._filled]
+            self._chunk[: len(meta)] = meta
+            self._meta_bytes = len(meta)
+            self._filled += shift
+            self._hashed += shift
 
     def write(self, *pieces: bytes | bytearray | memoryview) -> None:
         """The next bytes of the dataset. Raises SpoolFull, SpoolUnwritable."""

@@ -106,6 +106,47 @@ def test_what_is_kept_is_byte_for_byte_what_came(send: Send, slice_file: Path) -
     assert row.disposition is Disposition.JUDGE
 
 
+@pytest.mark.parametrize("rows", [180, 256, 512])
+@pytest.mark.parametrize("step", [1000, 16_384, 131_060])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_file_ends_with_a_block_of_the_disk(
+    spool: Spool, tmp_path: Path, rows: int, step: int, in_place: bool
+) -> None:
+    """However the bytes come; what is kept is what came, and what comes again is the same."""
+    (path,) = ct_series(tmp_path / "in", 1, rows=rows)
+    for duplicate in (False, True):
+        reception, dataset, told = begun(spool, path)
+        for at in range(0, len(dataset), step):
+            piece = dataset[at : at + step]
+            while piece and in_place:
+                room = reception.room()
+                assert room
+                room[: len(piece)] = piece[: len(room)]
+                reception.filled(min(len(room), len(piece)))
+                piece = piece[len(room) :]
+            reception.write(piece)
+        assert reception.finish() == 0x0000
+        reception.settle()
+        (kept,) = [spool.absolute(place.path) for place in spool.walk()]
+        content = kept.read_bytes()
+        assert len(content) % 4096 == 0
+        assert content[read_file_meta(content)[1] :] == dataset
+        assert len(told) == 1, duplicate
+
+
+def test_a_dataset_that_goes_on_behind_its_pixels_is_kept_whole(spool: Spool, tmp_path: Path) -> None:
+    """Its file just does not end with a block."""
+    (path,) = ct_series(tmp_path / "in", 1, rows=256)
+    reception, dataset, _ = begun(spool, path)
+    padding = b"\xfc\xff\xfc\xffOB\0\0" + (100).to_bytes(4, "little") + bytes(100)
+    reception.write(dataset, padding)
+    assert reception.finish() == 0x0000
+    (kept,) = [spool.absolute(place.path) for place in spool.walk()]
+    content = kept.read_bytes()
+    assert content[read_file_meta(content)[1] :] == dataset + padding
+    assert len(content) % 4096 == len(padding)
+
+
 @pytest.mark.parametrize(
     ("changes", "cut", "status"),
     [

@@ -31,6 +31,8 @@ CANNOT_UNDERSTAND = 0xC000
 DOES_NOT_MATCH = 0xA900
 """PS3.4 Table B.2-1: Error: Data Set does not match SOP Class."""
 
+META_BYTES = 16 << 10
+"""Preamble and file meta information are looked for in so many bytes."""
 FIRST_READ_BYTES = 64 << 10
 LAST_READ_BYTES = 4 << 20
 """read_file_header gives a file up when its header needs more than this."""
@@ -213,11 +215,25 @@ def _meta_element(number: int, vr: bytes, value: bytes) -> bytes:
     return struct.pack("<HH", 2, number) + vr + length + value
 
 
+def lengthened(meta: bytes, count: int) -> bytes:
+    """What `file_meta` gave, `count` bytes longer by private information that means nothing (PS3.10 Table 7.1-1).
+
+    `count` is even and at least SHORTEST_FILL_BYTES.
+    """
+    elements = meta[_ELEMENTS_AT:] + _FILL_CREATOR + _meta_element(0x0102, b"OB", bytes(count - _FILL_HEADS_BYTES))
+    return _PREAMBLE + _meta_element(0x0000, b"UL", struct.pack("<L", len(elements))) + elements
+
+
 _PREAMBLE = bytes(128) + b"DICM"
 _VERSION = _meta_element(0x0001, b"OB", b"\x00\x01")
 _IMPLEMENTATION = _meta_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()) + _meta_element(
     0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()
 )
+_ELEMENTS_AT = len(_PREAMBLE + _meta_element(0x0000, b"UL", bytes(4)))
+_FILL_CREATOR = _meta_element(0x0100, b"UI", IMPLEMENTATION_CLASS_UID.encode())
+_FILL_HEADS_BYTES = len(_FILL_CREATOR + _meta_element(0x0102, b"OB", b""))
+SHORTEST_FILL_BYTES = _FILL_HEADS_BYTES + 2
+"""Private Information (0002,0102) must not be empty."""
 
 
 def read_file_header(path: Path) -> Header:
@@ -245,7 +261,7 @@ def read_file_meta(content: bytes) -> tuple[str, int]:
     """(Transfer Syntax UID, offset of the dataset) of a file that begins with `content`. Raises MalformedHeader."""
     if content[128:132] != b"DICM":
         raise MalformedHeader("this is not a DICOM file")
-    meta = content[132 : 132 + 4096]
+    meta = content[132:META_BYTES]
     transfer_syntax_uid, end = "", 0
     try:
         for element in walk(meta, "1.2.840.10008.1.2.1"):

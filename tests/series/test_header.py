@@ -19,6 +19,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicomnode.errors import Refuse
 from dicomnode.series.header import (
+    SHORTEST_FILL_BYTES,
     Header,
     MalformedHeader,
     NeedMore,
@@ -26,6 +27,7 @@ from dicomnode.series.header import (
     check_length,
     check_uid,
     file_meta,
+    lengthened,
     read_file_header,
     read_file_meta,
     scan,
@@ -303,6 +305,25 @@ def test_file_meta_is_what_pydicom_reads_back(tmp_path: Path) -> None:
     assert back.PixelData == dataset.PixelData
     (tmp_path / "a.dcm").write_bytes(content)
     assert read_file_header(tmp_path / "a.dcm") == scan(content[len(meta) :], IMPLICIT)
+
+
+@given(st.integers(SHORTEST_FILL_BYTES // 2, SHORTEST_FILL_BYTES // 2 + 2100).map(lambda half: 2 * half))
+def test_lengthened_file_meta_is_as_long_as_is_asked_and_says_the_same(count: int) -> None:
+    """For pydicom and for our own reader; the group length (0002,0000) is right."""
+    dataset = ct_slice()
+    meta = file_meta(CT_IMAGE, dataset.SOPInstanceUID, IMPLICIT, "SCANNER")
+    longer = lengthened(meta, count)
+    assert len(longer) == len(meta) + count
+    content = longer + encoded(dataset, IMPLICIT)
+    assert read_file_meta(content) == (IMPLICIT, len(longer))
+    back = dcmread(io.BytesIO(content))
+    assert back.PixelData == dataset.PixelData
+    assert back.file_meta.FileMetaInformationGroupLength == len(longer) - 144
+    assert not any(back.file_meta.PrivateInformation)
+    plain = dcmread(io.BytesIO(meta + encoded(dataset, IMPLICIT))).file_meta
+    del back.file_meta.PrivateInformation, back.file_meta.PrivateInformationCreatorUID
+    back.file_meta.FileMetaInformationGroupLength = plain.FileMetaInformationGroupLength
+    assert back.file_meta == plain
 
 
 def test_a_header_longer_than_the_first_read_is_read_on(tmp_path: Path) -> None:

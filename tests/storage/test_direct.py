@@ -1,5 +1,6 @@
 """Files that are written past the page cache: the same bytes lie there, whatever the file system can do."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -133,6 +134,16 @@ def test_other_errors_of_the_disk_are_told(tmp_path: Path, monkeypatch: pytest.M
         kept(tmp_path, DATA)
     assert len(calls) == 1
     assert list((tmp_path / "part").iterdir()) == []
+
+
+def test_chunks_begin_on_pages_and_share_no_byte() -> None:
+    """More of them than one piece of memory holds."""
+    memory = ChunkMemory()
+    chunks = [memory.take() for _ in range(7)]
+    for number, chunk in enumerate(chunks):
+        assert ctypes.addressof(ctypes.c_char.from_buffer(chunk)) % BLOCK_BYTES == 0
+        chunk[:] = bytes([number]) * CHUNK_BYTES
+    assert [set(chunk) for chunk in chunks] == [{number} for number in range(7)]
 
 
 @pytest.mark.parametrize("end", ["keep", "discard"])

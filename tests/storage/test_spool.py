@@ -14,9 +14,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage.direct import BLOCK_BYTES, CHUNK_BYTES, DIRECT_BYTES
 from storage.errors import NotAUid, SpoolError, SpoolFull, SpoolUnwritable
 from storage.part import Kept
 from storage.results import ResultStore
@@ -63,6 +64,36 @@ def test_bytes_come_back_as_they_came_however_they_were_cut(
         kept = part.keep(*UIDS)
     assert spool.absolute(kept.path).read_bytes() == b"meta" + data
     assert (kept.digest, kept.size) == (hashlib.sha256(data).hexdigest(), len(data))
+
+
+@given(
+    meta=st.integers(100, 600),
+    size=st.one_of(st.integers(0, 2 * CHUNK_BYTES), st.integers(CHUNK_BYTES - 9000, CHUNK_BYTES + 9000)),
+    before=st.integers(0, 2 * CHUNK_BYTES),
+)
+@settings(max_examples=150, deadline=None)
+def test_meta_information_that_grows_lets_the_file_end_with_a_block(
+    tmp_path_factory: pytest.TempPathFactory, meta: int, size: int, before: int
+) -> None:
+    """Whatever was gathered before; not where that is on the disk already, nor where it pays nothing."""
+    spool, data = Spool(tmp_path_factory.mktemp("spool")), Random(size).randbytes(size)
+    with spool.open_part() as part:
+        part.write_meta(bytes(meta))
+        part.write(data[:before])
+        if count := part.lacking(size, 64):
+            assert 64 <= count < 64 + BLOCK_BYTES
+            part.replace_meta(b"m" * (meta + count))
+        part.write(data[before:])
+        kept = part.keep(*UIDS)
+    content = spool.absolute(kept.path).read_bytes()
+    assert content[len(content) - size :] == data
+    assert content[: len(content) - size] in (bytes(meta), b"m" * (meta + count))
+    assert (kept.digest, kept.size) == (hashlib.sha256(data).hexdigest(), size)
+    gathered = meta + min(before, size)
+    if size < DIRECT_BYTES or gathered >= CHUNK_BYTES:
+        assert count == 0
+    elif gathered + count < CHUNK_BYTES:
+        assert len(content) % BLOCK_BYTES == 0
 
 
 @given(sizes=st.lists(st.sampled_from([0, 1, 700, 70_000]), max_size=5), repeats=st.sampled_from([1, 300]))
