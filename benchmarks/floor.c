@@ -115,13 +115,14 @@ static void say_success(int peer, uint8_t context) {
     say(peer, P_DATA, to);
 }
 
+/* In whole blocks: the file is some bytes too long. */
 static void keep(void) {
     char part[32], name[32];
     snprintf(part, sizeof part, "%d.part", getpid());
     snprintf(name, sizeof name, "%d-%d", getpid(), count++);
     int file = openat(folder, part, O_CREAT | O_WRONLY | O_DIRECT, 0640);
     ssize_t whole = (gathered + BLOCK - 1) / BLOCK * BLOCK;
-    need(file >= 0 && pwrite(file, data_set, whole, 0) == whole && !ftruncate(file, gathered), "write");
+    need(file >= 0 && pwrite(file, data_set, whole, 0) == whole, "write");
     need(!renameat(folder, part, folder, name) && !fdatasync(file) && !fsync(folder), "sync");
     close(file);
     gathered = 0;

@@ -151,7 +151,8 @@ def _bar(steps: Any, what: str, total: int, unit: str) -> Any:
 
 def _send(source: Path, settings: Settings) -> int:
     """Routes what lies in a folder to the node, as a PACS would; the number of series."""
-    from dicomnode.series.header import MalformedHeader, read_file_header
+    from dicomnode.series.header import MalformedHeader
+    from dicomnode.series.part10 import read_file_header
 
     items = list(files(source))
     if not items:

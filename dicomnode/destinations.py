@@ -18,7 +18,7 @@ from dicomnode.network.statuses import Answer, Outcome
 from dicomnode.network.tls import client_context
 from dicomnode.pipeline import Clock, Count, Send, confirm
 from dicomnode.roles import Ask, Courier
-from dicomnode.series.header import read_file_header
+from dicomnode.series.part10 import read_file_header
 from storage.outbox import Outbox, OutboxItem
 from storage.results import ResultStore
 

@@ -13,7 +13,8 @@ from dicomnode.config import Settings, load
 from dicomnode.errors import ConfigurationError
 from dicomnode.findings_table import declined_row, judged_row, print_table
 from dicomnode.pipeline import Judged, Outcome, analyse, compose, decline
-from dicomnode.series.header import Header, MalformedHeader, read_file_header
+from dicomnode.series.header import Header, MalformedHeader
+from dicomnode.series.part10 import read_file_header
 from dicomnode.series.screening import ANSWERED_CLASSES, Policy, screen
 from inference.phases import Phase
 from inference.volume import Volume

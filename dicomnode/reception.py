@@ -12,17 +12,8 @@ from datetime import datetime
 from typing import Protocol
 
 from dicomnode.errors import Refuse
-from dicomnode.series.header import (
-    SHORTEST_FILL_BYTES,
-    Header,
-    NeedMore,
-    check_command,
-    check_length,
-    check_uid,
-    file_meta,
-    lengthened,
-    scan,
-)
+from dicomnode.series.header import Header, NeedMore, check_command, check_length, check_uid, scan
+from dicomnode.series.part10 import SHORTEST_FILL_BYTES, file_meta, lengthened
 from dicomnode.series.screening import Policy, Screening, screen
 from storage.arrivals import Arrival
 from storage.errors import SpoolFull, SpoolUnwritable

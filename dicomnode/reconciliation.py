@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dicomnode.reception import arrival
-from dicomnode.series.header import META_BYTES, MalformedHeader, read_file_header, read_file_meta
+from dicomnode.series.header import MalformedHeader
+from dicomnode.series.part10 import META_BYTES, read_file_header, read_file_meta
 from dicomnode.series.screening import Policy, screen
 from storage.arrivals import Arrival, Arrivals
 from storage.part import Kept

@@ -14,7 +14,7 @@ from dicomnode.reception import Refused
 from dicomnode.results import ResultContext, ResultOptions
 from dicomnode.roles import Assembler, Courier, Worker
 from dicomnode.series.assembly import Rules
-from dicomnode.series.header import read_file_meta
+from dicomnode.series.part10 import read_file_meta
 from dicomnode.series.screening import Policy
 from dicomnode.series.volume import Limits
 from inference.findings import Findings

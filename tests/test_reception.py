@@ -13,7 +13,7 @@ from dicomnode.errors import Refuse
 from dicomnode.reception import Reception, Refused
 from dicomnode.reconciliation import reconcile
 from dicomnode.recorder import Recorder
-from dicomnode.series.header import read_file_meta
+from dicomnode.series.part10 import read_file_meta
 from dicomnode.series.screening import Policy
 from storage.arrivals import Arrival, Arrivals
 from storage.database import Database, migrate

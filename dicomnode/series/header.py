@@ -10,11 +10,9 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dicomnode.errors import DicomnodeError, Refuse
-from dicomnode.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.series.elements import (
     DEFLATED,
     EXPLICIT_BIG,
@@ -31,11 +29,6 @@ CANNOT_UNDERSTAND = 0xC000
 DOES_NOT_MATCH = 0xA900
 """PS3.4 Table B.2-1: Error: Data Set does not match SOP Class."""
 
-META_BYTES = 16 << 10
-"""Preamble and file meta information are looked for in so many bytes."""
-FIRST_READ_BYTES = 64 << 10
-LAST_READ_BYTES = 4 << 20
-"""read_file_header gives a file up when its header needs more than this."""
 TEXT_BYTES = 1024
 """A longer text value is cut: no attribute that is read here may be longer (LO 64, PS3.5 Table 6.2-1)."""
 EQUIPMENT_BYTES = 8192
@@ -154,7 +147,7 @@ def _value(data: bytes, element: Element) -> bytes:
 
 def _header(data: bytes, found: dict[int, Element], transfer_syntax_uid: str, has_pixels: bool | None) -> Header:
     values: dict[str, Any] = {}
-    charset = _ascii(_value(data, found[_CHARSET])) if _CHARSET in found else ""
+    charset = ascii_text(_value(data, found[_CHARSET])) if _CHARSET in found else ""
     order = ">" if transfer_syntax_uid == EXPLICIT_BIG else "<"
     for tag, start, length in found.values():
         name, read = _READERS.get(tag, _NOT_READ)
@@ -187,105 +180,15 @@ def check_length(header: Header, encoded_bytes: int) -> None:
         raise MalformedHeader(f"the dataset is truncated: {encoded_bytes} of {header.pixel_end} bytes")
 
 
-def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_aet: str = "") -> bytes:
-    """Preamble, "DICM" and File Meta Information (PS3.10 section 7.1): what goes before the dataset's own bytes.
-
-    The same arguments give the same bytes. Raises MalformedHeader for UIDs that are none.
-    """
-    before, after = _meta_around(sop_class_uid, transfer_syntax_uid, source_aet)
-    elements = before + _meta_element(0x0003, b"UI", check_uid(sop_instance_uid, "SOP Instance UID").encode()) + after
-    return _PREAMBLE + _meta_element(0x0000, b"UL", struct.pack("<L", len(elements))) + elements
-
-
-@functools.lru_cache(128)
-def _meta_around(sop_class_uid: str, transfer_syntax_uid: str, source_aet: str) -> tuple[bytes, bytes]:
-    """What stands before and behind the SOP Instance UID: the same for all instances of a series."""
-    aet = source_aet.strip().encode("ascii", "replace")[:16]
-    return (
-        _VERSION + _meta_element(0x0002, b"UI", check_uid(sop_class_uid, "SOP Class UID").encode()),
-        _meta_element(0x0010, b"UI", check_uid(transfer_syntax_uid, "Transfer Syntax UID").encode())
-        + _IMPLEMENTATION
-        + (_meta_element(0x0016, b"AE", aet) if source_aet else b""),
-    )
-
-
-def _meta_element(number: int, vr: bytes, value: bytes) -> bytes:
-    value += (b"\0" if vr in (b"UI", b"OB") else b" ") * (len(value) % 2)
-    length = struct.pack("<HL", 0, len(value)) if vr == b"OB" else struct.pack("<H", len(value))
-    return struct.pack("<HH", 2, number) + vr + length + value
-
-
-def lengthened(meta: bytes, count: int) -> bytes:
-    """What `file_meta` gave, `count` bytes longer by private information that means nothing (PS3.10 Table 7.1-1).
-
-    `count` is even and at least SHORTEST_FILL_BYTES.
-    """
-    elements = meta[_ELEMENTS_AT:] + _FILL_CREATOR + _meta_element(0x0102, b"OB", bytes(count - _FILL_HEADS_BYTES))
-    return _PREAMBLE + _meta_element(0x0000, b"UL", struct.pack("<L", len(elements))) + elements
-
-
-_PREAMBLE = bytes(128) + b"DICM"
-_VERSION = _meta_element(0x0001, b"OB", b"\x00\x01")
-_IMPLEMENTATION = _meta_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()) + _meta_element(
-    0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()
-)
-_ELEMENTS_AT = len(_PREAMBLE + _meta_element(0x0000, b"UL", bytes(4)))
-_FILL_CREATOR = _meta_element(0x0100, b"UI", IMPLEMENTATION_CLASS_UID.encode())
-_FILL_HEADS_BYTES = len(_FILL_CREATOR + _meta_element(0x0102, b"OB", b""))
-SHORTEST_FILL_BYTES = _FILL_HEADS_BYTES + 2
-"""Private Information (0002,0102) must not be empty."""
-
-
-def read_file_header(path: Path) -> Header:
-    """The header of a DICOM file (PS3.10), read from as few of its bytes as will do.
-
-    Raises MalformedHeader when the file is none, and OSError when it cannot be read.
-    """
-    size = path.stat().st_size
-    wanted = FIRST_READ_BYTES
-    with path.open("rb") as file:
-        while True:
-            file.seek(0)
-            content = file.read(wanted)
-            transfer_syntax_uid, start = read_file_meta(content)
-            final = len(content) >= min(size, LAST_READ_BYTES)
-            try:
-                header = scan(content[start:], transfer_syntax_uid, final)
-                check_length(header, size - start)
-                return header
-            except NeedMore:
-                wanted *= 4
-
-
-def read_file_meta(content: bytes) -> tuple[str, int]:
-    """(Transfer Syntax UID, offset of the dataset) of a file that begins with `content`. Raises MalformedHeader."""
-    if content[128:132] != b"DICM":
-        raise MalformedHeader("this is not a DICOM file")
-    meta = content[132:META_BYTES]
-    transfer_syntax_uid, end = "", 0
-    try:
-        for element in walk(meta, "1.2.840.10008.1.2.1"):
-            if element.tag >> 16 != 2:
-                break
-            end = element.start + element.length
-            if element.tag == 0x00020010:
-                transfer_syntax_uid = check_uid(_ascii(_value(meta, element)), "Transfer Syntax UID")
-    except NotADataset:
-        # The dataset behind group 2 may well be implicit or deflated: then it ends here.
-        pass
-    if not transfer_syntax_uid or end > len(meta):
-        raise MalformedHeader("the file does not name its transfer syntax")
-    return transfer_syntax_uid, 132 + end
-
-
-def _ascii(value: bytes) -> str:
+def ascii_text(value: bytes) -> str:
+    """Without padding; what is no ASCII is replaced."""
     return value.decode("ascii", "replace").strip("\0 ")
 
 
 def _text(value: bytes, order: str, charset: str) -> str:
     """Text of one value; what cannot be decoded is replaced, for it only ever serves a list or a hint."""
     if value.isascii() and b"\x1b" not in value:
-        return _ascii(value)
+        return ascii_text(value)
     from pydicom.charset import convert_encodings, decode_bytes
 
     try:
@@ -296,16 +199,16 @@ def _text(value: bytes, order: str, charset: str) -> str:
 
 
 def _uid(value: bytes, order: str, charset: str) -> str:
-    return _ascii(value)
+    return ascii_text(value)
 
 
 def _texts(value: bytes, order: str, charset: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in _ascii(value).split("\\")) if value else ()
+    return tuple(part.strip() for part in ascii_text(value).split("\\")) if value else ()
 
 
 def _integer(value: bytes, order: str, charset: str) -> int | None:
     """An IS value (PS3.5 Table 6.2-1); None for what is none."""
-    text = _ascii(value).split("\\")[0].strip()
+    text = ascii_text(value).split("\\")[0].strip()
     return int(text) if _INTEGER.fullmatch(text) else None
 
 

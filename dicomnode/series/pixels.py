@@ -27,7 +27,7 @@ from dicomnode.series.elements import (
     NotADataset,
     walk,
 )
-from dicomnode.series.header import file_meta, read_file_meta
+from dicomnode.series.part10 import file_meta, read_file_meta
 
 LARGEST_SIDE = 8192
 """Rows and columns of the largest slice that is read; CT detectors give 512 to 2,048."""

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from dicomnode.series import header_opinion
 from dicomnode.series.acquisitions import Stack, by_geometry, split, thinned
-from dicomnode.series.header import read_file_meta
+from dicomnode.series.part10 import read_file_meta
 from dicomnode.series.pixels import stored_values
 from dicomnode.series.slices import LeftOut, Slice, read_slices
 from inference.findings import HeaderOpinion

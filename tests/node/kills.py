@@ -18,7 +18,7 @@ from typing import Any
 
 from dicomnode.network import sender
 from dicomnode.network.archive import Archive, files
-from dicomnode.series.header import read_file_header, read_file_meta
+from dicomnode.series.part10 import read_file_header, read_file_meta
 from storage.audit import Audit
 from storage.states import JobState, OutboxState
 from tests.factories import ct_series, uid

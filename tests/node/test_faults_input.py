@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from dicomnode.network import sender
 from dicomnode.network.archive import files
-from dicomnode.series.header import read_file_header
+from dicomnode.series.part10 import read_file_header
 from storage.joblog import Job
 from storage.states import JobState
 from tests.factories import CORONAL, CT_IMAGE, SECONDARY_CAPTURE, ct_datasets, ct_series, ct_slice, uid, write

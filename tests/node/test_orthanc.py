@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dicomnode.series.header import read_file_header
+from dicomnode.series.part10 import read_file_header
 from storage.states import JobState, OutboxState
 from tests.node.harness import Node, free_port
 

@@ -12,7 +12,7 @@ from test_result_peers import complaints, write
 
 from dicomnode.results import ResultObject, ResultOptions, codes
 from dicomnode.results.counterfactual import KIND
-from dicomnode.series.header import read_file_header
+from dicomnode.series.part10 import read_file_header
 from dicomnode.series.screening import Policy, screen
 from inference.counterfactual.regions import Region
 from inference.counterfactual.series import Counterfactual

@@ -10,7 +10,8 @@ from pydicom import dcmread
 
 from dicomnode.identity import CT_CLASSES
 from dicomnode.results import codes, uids
-from dicomnode.series.header import Header, file_meta
+from dicomnode.series.header import Header
+from dicomnode.series.part10 import file_meta
 from dicomnode.series.screening import Disposition, Policy, screen
 
 LETTERS = st.characters(exclude_characters="\x1f", exclude_categories=["Cs"])

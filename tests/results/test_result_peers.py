@@ -16,7 +16,7 @@ from dicomnode import pipeline
 from dicomnode.config import Settings
 from dicomnode.results import ResultObject, ResultOptions, compose_declined
 from dicomnode.results.normalise import normalise
-from dicomnode.series.header import read_file_header
+from dicomnode.series.part10 import read_file_header
 from dicomnode.series.screening import Policy, screen
 from dicomnode.worker import judge_with, part_limits
 from inference.phases import Phase

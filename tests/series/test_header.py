@@ -18,20 +18,8 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicomnode.errors import Refuse
-from dicomnode.series.header import (
-    SHORTEST_FILL_BYTES,
-    Header,
-    MalformedHeader,
-    NeedMore,
-    check_command,
-    check_length,
-    check_uid,
-    file_meta,
-    lengthened,
-    read_file_header,
-    read_file_meta,
-    scan,
-)
+from dicomnode.series.header import Header, MalformedHeader, NeedMore, check_command, check_length, check_uid, scan
+from dicomnode.series.part10 import SHORTEST_FILL_BYTES, file_meta, lengthened, read_file_header, read_file_meta
 from tests.factories import CT_IMAGE, ct_series, ct_slice, write
 
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dicomnode.series.header import Header, read_file_header
+from dicomnode.series.header import Header
+from dicomnode.series.part10 import read_file_header
 from dicomnode.series.screening import Disposition, Policy, screen
 
 CT = Header("1.2", "1.3", "1.4", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2", modality="CT", has_pixel_data=True)
