@@ -74,7 +74,6 @@ class Connection(RequestHandler):  # type: ignore[misc]
         settings = self.listener.settings
         kind = StreamingAssociation if settings.streaming else Association
         assoc = kind(self.ae, "acceptor")
-        assoc.dul.agreements = self.server.agreements
         assoc._server = self.server
         assoc.set_socket(GuardedSocket(assoc, settings.limits, self.request))
         assoc.acceptor.maximum_length = self.ae.maximum_pdu_size

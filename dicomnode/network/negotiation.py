@@ -104,21 +104,19 @@ class _Familiar(A_ASSOCIATE_RQ):  # type: ignore[misc]
 class AcceptorDUL(InlineDUL):
     """The upper layer of an acceptor, which knows familiar proposals."""
 
-    agreements: Agreements
     agreement: Agreement | None = None
     request = b""
     """The A-ASSOCIATE-RQ."""
 
     def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
-        if bytestream[0] != _ASSOCIATE_RQ or self.request:
-            return super()._decode_pdu(bytestream)  # type: ignore[no-any-return]
-        self.request = bytes(bytestream)
-        self.agreement = self.agreements.find(self.request[FIXED_BYTES:])
-        if self.agreement is None:
-            return super()._decode_pdu(bytestream)  # type: ignore[no-any-return]
-        pdu = _Familiar(self.agreement)
-        pdu.decode(self.request[:FIXED_BYTES])
-        return pdu, "Evt6"
+        if bytestream[0] == _ASSOCIATE_RQ and not self.request:
+            self.request = bytes(bytestream)
+            self.agreement = self.assoc._server.agreements.find(self.request[FIXED_BYTES:])
+            if self.agreement is not None:
+                pdu = _Familiar(self.agreement)
+                pdu.decode(self.request[:FIXED_BYTES])
+                return pdu, "Evt6"
+        return super()._decode_pdu(bytestream)  # type: ignore[no-any-return]
 
 
 class AcceptorACSE(ACSE):  # type: ignore[misc]
@@ -133,7 +131,7 @@ class AcceptorACSE(ACSE):  # type: ignore[misc]
         super()._negotiate_as_acceptor()
         request = self.requestor.primitive
         if self.assoc.is_established and all(isinstance(item, _PLAIN) for item in request.user_information):
-            self.dul.agreements.keep(self.dul.request[FIXED_BYTES:], self._agreed(request))
+            self.assoc._server.agreements.keep(self.dul.request[FIXED_BYTES:], self._agreed(request))
 
     def _agreed(self, request: A_ASSOCIATE) -> Agreement:
         return Agreement(

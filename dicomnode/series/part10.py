@@ -25,7 +25,7 @@ def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
     """
     before, after = _meta_around(sop_class_uid, transfer_syntax_uid, source_aet)
     elements = before + _meta_element(0x0003, b"UI", check_uid(sop_instance_uid, "SOP Instance UID").encode()) + after
-    return _PREAMBLE + _meta_element(0x0000, b"UL", struct.pack("<L", len(elements))) + elements
+    return _with_length(elements)
 
 
 @functools.lru_cache(128)
@@ -40,6 +40,11 @@ def _meta_around(sop_class_uid: str, transfer_syntax_uid: str, source_aet: str) 
     )
 
 
+def _with_length(elements: bytes) -> bytes:
+    """Preamble, group length and the elements of group 2 behind it."""
+    return _PREAMBLE + _meta_element(0x0000, b"UL", struct.pack("<L", len(elements))) + elements
+
+
 def _meta_element(number: int, vr: bytes, value: bytes) -> bytes:
     value += (b"\0" if vr in (b"UI", b"OB") else b" ") * (len(value) % 2)
     length = struct.pack("<HL", 0, len(value)) if vr == b"OB" else struct.pack("<H", len(value))
@@ -52,7 +57,7 @@ def lengthened(meta: bytes, count: int) -> bytes:
     `count` is even and at least SHORTEST_FILL_BYTES.
     """
     elements = meta[_ELEMENTS_AT:] + _FILL_CREATOR + _meta_element(0x0102, b"OB", bytes(count - _FILL_HEADS_BYTES))
-    return _PREAMBLE + _meta_element(0x0000, b"UL", struct.pack("<L", len(elements))) + elements
+    return _with_length(elements)
 
 
 _PREAMBLE = bytes(128) + b"DICM"

@@ -2,12 +2,14 @@
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from dicomnode import recorder as recorder_module
 from dicomnode.intake import Ledger, Opened
 from dicomnode.network.intake import Peer
 from dicomnode.reception import Reception
@@ -68,6 +70,21 @@ def run(write: object, rows: Sequence[object], catch_up: object = lambda: None, 
         recorder.put(row)
     recorder.start()
     recorder.stop(20)
+
+
+def test_rows_of_associations_that_end_together_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for haste waits a moment for the others."""
+    monkeypatch.setattr(recorder_module, "HURRY_SECONDS", 0.5)
+    batches: list[list[object]] = []
+    recorder = Recorder(lambda rows: batches.append(list(rows)), lambda: None)
+    recorder.start()
+    recorder.put("first")
+    recorder.hurry()
+    time.sleep(0.1)
+    recorder.put("second")
+    recorder.hurry()
+    recorder.stop(20)
+    assert batches == [["first", "second"]]
 
 
 def test_the_ledger_is_the_same_whether_written_or_rebuilt_from_the_spool(tmp_path: Path, database: Database) -> None:
